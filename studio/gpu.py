@@ -233,7 +233,7 @@ class GpuThread:
         """Return the bytes of each card that a run may use: what is free, and what the idle base model holds."""
         from studio.model.hardware import free_memory_each
 
-        return free_memory_each(self._host.held)
+        return free_memory_each(self._host.base_bytes)
 
     def close(self) -> None:
         """Pause the current run and the queued ones, which can be resumed, and wait until the thread has ended."""

@@ -110,8 +110,8 @@ def as_studio_error(error: BaseException) -> StudioError:
 
 def busy_error(run: Run) -> DeviceError:
     """Return the error that names an active run, and its machine where that is another."""
-    there = runs.remote_owner(run)
-    return DeviceError("device.elsewhere", run=run.id, **there) if there else DeviceError("device.busy", run=run.id)
+    machine = runs.remote_owner(run)
+    return DeviceError("device.elsewhere", run=run.id, **machine) if machine else DeviceError("device.busy", run=run.id)
 
 
 @contextlib.contextmanager

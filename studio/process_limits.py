@@ -16,7 +16,7 @@ _STATM_FIELDS = {"RLIMIT_AS": 0, "RLIMIT_DATA": 5}
 
 
 def limiter(kind: str = "RLIMIT_AS") -> Callable[..., AbstractContextManager[None]]:
-    """Return a context manager `limited(memory, seconds)`: bytes beyond what is held now, and processor time.
+    """Return a context manager `limited(memory, seconds)`: bytes beyond what is used now, and processor time.
 
     Too much memory raises MemoryError, or ends native code; it is limited on Linux only. Too much time ends the
     process with a signal, in native code too; 0 stands for no limit. Windows limits neither: there whoever started the
@@ -27,15 +27,15 @@ def limiter(kind: str = "RLIMIT_AS") -> Callable[..., AbstractContextManager[Non
     except ImportError:
         return lambda memory, seconds=0: contextlib.nullcontext()
     limit = getattr(resource, kind)
-    usual, held = resource.getrlimit(limit), 0
+    usual, used = resource.getrlimit(limit), 0
     if sys.platform == "linux":
         with open("/proc/self/statm", encoding="ascii") as file:
-            held = int(file.read().split()[_STATM_FIELDS[kind]]) * resource.getpagesize()
+            used = int(file.read().split()[_STATM_FIELDS[kind]]) * resource.getpagesize()
 
     @contextlib.contextmanager
     def limited(memory: int, seconds: float = 0) -> Iterator[None]:
-        if held:
-            resource.setrlimit(limit, (held + memory, usual[1]))
+        if used:
+            resource.setrlimit(limit, (used + memory, usual[1]))
         signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
             yield

@@ -54,8 +54,8 @@ def start(
 
 def outcome(run: Run) -> dict[str, object]:
     """Return where a run was carried out, for a JSON document; empty for one of this machine."""
-    there = record.load(run)
-    return {"repository": there.repository, "repository_deleted": there.deleted} if there else {}
+    job = record.load(run)
+    return {"repository": job.repository, "repository_deleted": job.deleted} if job else {}
 
 
 def write(config: RunConfig, folder: Path, as_json: bool) -> None:

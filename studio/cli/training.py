@@ -79,11 +79,11 @@ def train(
 
     if measure and processes.launched():
         raise RunError("run.measured_alone")
-    here = {"--wait": wait, "--pause-after": pause_after is not None}
-    there = {"--flavor": flavor, "--timeout": timeout, "--delete-repository": delete_repository}
-    tried = {"--check": check, "--measure": measure}
-    without_effect = {"--on": on, **here, **there, **tried} if write_job else here if on else there
-    if options := ", ".join(name for name, given in without_effect.items() if given):
+    local = {"--wait": wait, "--pause-after": pause_after is not None}
+    remote_only = {"--flavor": flavor, "--timeout": timeout, "--delete-repository": delete_repository}
+    checks = {"--check": check, "--measure": measure}
+    without_effect = {"--on": on, **local, **remote_only, **checks} if write_job else local if on else remote_only
+    if options := ", ".join(name for name, is_set in without_effect.items() if is_set):
         raise ConfigError("config.without_effect", options=options)
     if _follows_rank_zero(trains=not check):
         return

@@ -64,7 +64,7 @@ def text(context: ExportContext) -> str:
     resolved, status = context.run.resolved(), context.run.status()
     train = context.config.train.model_copy(update=resolved.get("carried_out", {}))
     adapter_config = json.loads((context.run.adapter / SETTINGS).read_text(encoding="utf-8"))
-    kept = resolved.get("kept_step") if train.keep != "best" else None  # the script looks for the best one by itself
+    kept_step = resolved.get("kept_step") if train.keep != "best" else None  # the script keeps the best by itself
     ended_early = status.state is not State.FINISHED or status.step < status.total
     return code_snippets.render(
         NAME,
@@ -80,7 +80,7 @@ def text(context: ExportContext) -> str:
         preference_arguments=_preference_arguments(context),
         start_weights=f"{start_adapter.FOLDER}/{WEIGHTS}" if context.config.model.adapter else None,
         has_validation=(recorded_rows.folder_of(context.run.path) / "validation.parquet").is_file(),
-        last_step=kept or (status.step if ended_early else None),
+        last_step=kept_step or (status.step if ended_early else None),
     )
 
 

@@ -34,7 +34,7 @@ class ModelHost:
         whole base."""
         self.whole: dict[str, Any] | None = None
         """The adapter's weights as they were last gathered, where each process has a part only."""
-        self.held: dict[int, float] = {}
+        self.base_bytes: dict[int, float] = {}
         """Bytes of the base by the card's number: free for a run that uses it, or puts another in its place."""
         self._forward: Any = None
         self._dropouts: dict[Any, float] = {}
@@ -61,10 +61,10 @@ class ModelHost:
             if probed:
                 self.probe = probe.record(self.loaded.model, self.loaded.tokenizer)
             self._key = key
-            self.held = {}
+            self.base_bytes = {}
             for part in self.loaded.model.parameters():
                 card = part.device.index or 0
-                self.held[card] = self.held.get(card, 0) + part.numel() * part.element_size()
+                self.base_bytes[card] = self.base_bytes.get(card, 0) + part.numel() * part.element_size()
         return self.loaded
 
     def put_adapter(self, peft_model: Any, name: str) -> None:
@@ -126,7 +126,7 @@ class ModelHost:
     def release(self) -> None:
         """Free the device."""
         self.peft = self.adapter = self.whole = self.loaded = self.probe = self._key = self._forward = None
-        self.held, self._dropouts = {}, {}
+        self.base_bytes, self._dropouts = {}, {}
         release_memory()
         import torch
 

@@ -184,12 +184,12 @@ def free_memory() -> int:
     return psutil.virtual_memory().available // processes.local_world_size()
 
 
-def free_memory_each(held: Mapping[int, float] = MappingProxyType({})) -> tuple[float, ...]:
-    """Return the free bytes of each device that a run may use; what is `held` (`ModelHost.held`) counts as free."""
+def free_memory_each(base_bytes: Mapping[int, float] = MappingProxyType({})) -> tuple[float, ...]:
+    """Return the free bytes of each device that a run may use; `base_bytes` of a `ModelHost` count as free."""
     if device() != "cuda":
-        return (float(free_memory() + sum(held.values())),)
+        return (float(free_memory() + sum(base_bytes.values())),)
     free = free_memory_of_cards()
-    return tuple(float(room + held.get(card, 0)) for card, room in enumerate(free))
+    return tuple(float(room + base_bytes.get(card, 0)) for card, room in enumerate(free))
 
 
 def release_memory() -> None:

@@ -71,26 +71,26 @@ def forecast(
     precision: str,
     quantization: str,
     optimizer: str,
-    kept_per_layer: float | None,
+    saved_per_layer: float | None,
     rows: int,
     length: int,
     checkpointing: bool,
 ) -> Memory:
     """Forecast the peak memory of training with micro-batches of `rows` rows of `length` tokens.
 
-    `kept_per_layer` is what `skeleton.kept_bytes_per_layer` counts. Without checkpointing, the layers with an adapter
+    `saved_per_layer` is what `skeleton.saved_bytes_per_layer` counts. Without checkpointing, the layers with an adapter
     and all above keep that much for each row. With it, they keep their input, and one layer at a time is computed again
-    (Chen et al. 2016, sublinear memory cost). None for `kept_per_layer` leaves the activations out. A quantized base is
-    dequantized one module at a time, into 16 bits.
+    (Chen et al. 2016, sublinear memory cost). None for it leaves the activations out. A quantized base is dequantized one
+    module at a time, into 16 bits.
     """
     width = BYTES_PER_NUMBER[precision]
     small = {"none": width, "nf4": NF4_BYTES, "fp4": NF4_BYTES, "int8": 1.0}[quantization]
     weights = (skeleton.total - skeleton.in_layers) * width + skeleton.in_layers * small
     if quantization != "none":
         weights += 2 * skeleton.largest
-    each = kept_per_layer or 0.0
+    each = saved_per_layer or 0.0
     activations = rows * each * skeleton.layers_trained
-    if checkpointing and kept_per_layer is not None:
+    if checkpointing and saved_per_layer is not None:
         inputs = rows * length * skeleton.hidden * width * skeleton.layers
         activations = max(CPU_RECOMPUTED * activations, inputs) if device == "cpu" else inputs + rows * each
     return Memory(

@@ -90,7 +90,7 @@ def modules(path: Path) -> dict[str, tuple[int, int]]:
 
 
 @lru_cache(maxsize=32)
-def kept_bytes_per_layer(path: Path, lora: LoraSettings, precision: str, attention: str, length: int) -> int | None:
+def saved_bytes_per_layer(path: Path, lora: LoraSettings, precision: str, attention: str, length: int) -> int | None:
     """Count the bytes that one layer keeps for its backward pass, for one row of `length` tokens; None if it cannot be.
 
     A forward pass with fake tensors, which take the ways of the real device but hold no data, tells what autograd would
@@ -101,7 +101,7 @@ def kept_bytes_per_layer(path: Path, lora: LoraSettings, precision: str, attenti
     logger = logging.getLogger("torch._subclasses.fake_tensor")
     before, logger.disabled = logger.disabled, True  # it prints tracebacks of operations that fake tensors do not have
     try:
-        one, two = (_kept_bytes(config, n, lora, precision, attention, length) for n in (1, 2))
+        one, two = (_saved_bytes(config, n, lora, precision, attention, length) for n in (1, 2))
     except Exception as error:  # a failed forecast never stops a run, whatever a model does to fake tensors
         log.info("no forecast of the memory of %s: %s: %s", config.model_type, type(error).__name__, error)
         return None
@@ -136,7 +136,7 @@ def require_trainable(path: Path, lora: LoraSettings) -> None:
         raise ModelError("model.cannot_step", id=path.name, detail=one_line(error)) from error
 
 
-def _kept_bytes(config: Any, layers: int, lora: LoraSettings, precision: str, attention: str, length: int) -> int:
+def _saved_bytes(config: Any, layers: int, lora: LoraSettings, precision: str, attention: str, length: int) -> int:
     """Return the bytes that a model of that config with so many layers keeps."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode

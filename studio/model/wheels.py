@@ -31,9 +31,9 @@ def fetch_once(
     with locks.acquire(Path(f"{target}.lock"), lambda: on_progress(0.0), WAIT_SECONDS):
         if not is_here():
             with tempfile.TemporaryDirectory(dir=parent, prefix=".fetching-") as draft:
-                made = make(Path(draft))
+                content = make(Path(draft))
                 shutil.rmtree(target, ignore_errors=True)
-                made.rename(target)
+                content.rename(target)
     return target
 
 

@@ -115,7 +115,7 @@ class _Follower:
         self._keep = run.config().train.keep_checkpoints
         self._lost = False
         self._commit = ""
-        self._there: Status | None = None  # the run's status in the repository
+        self._remote: Status | None = None  # the run's status in the repository
         self._turn: Turn | None = None  # whose turn it is, as the repository says
         self._settled = ""  # the request whose job trains, once the others are cancelled
         self._sent: tuple[str, float] | None = None  # what was asked of the job, and when
@@ -143,7 +143,7 @@ class _Follower:
             self._mirror()
             job = next((job for job in active if job.labels.get(SUBMISSION_LABEL) == self._submission), None)
             job = job or next(iter(active), None)
-            if job is None and self._there and self._there.state is State.FINISHED and not self._settings:
+            if job is None and self._remote and self._remote.state is State.FINISHED and not self._settings:
                 self._end(None)
                 return False
         if job is None and not self._starts:
@@ -159,7 +159,7 @@ class _Follower:
             if action := self._run.requested():
                 self._run.enter(State.PAUSED if action == "pause" else State.STOPPED)
                 return False
-            self._there = self._turn = None
+            self._remote = self._turn = None
             self._save(attempt=self._record.attempt + 1, job=None)
             self._call(lambda: turn.open_for(self._jobs.api, self._record.repository, self._record.attempt))
             job = self._jobs.submit(self._run.id, self._record, self._settings, self._call)
@@ -206,10 +206,10 @@ class _Follower:
             if stage in ENDED:
                 self._end(job)
                 return
-            if self._there and self._there.state.alive:
-                self._run.update(**self._there.model_dump(include=_PROGRESS))
-            elif self._there:  # the run is over, and its job is about to be
-                self._run.update(**self._there.model_dump(include={"phase", "step", "total"}))
+            if self._remote and self._remote.state.alive:
+                self._run.update(**self._remote.model_dump(include=_PROGRESS))
+            elif self._remote:  # the run is over, and its job is about to be
+                self._run.update(**self._remote.model_dump(include={"phase", "step", "total"}))
             else:
                 waits = stage == "SCHEDULING"
                 state, phase = (State.QUEUED, "remote_queue") if waits else (State.PREPARING, "remote_setup")
@@ -272,7 +272,7 @@ class _Follower:
             return
         self._turn = self._call(lambda: turn.read(api, name, commit))
         folder = mirror.fetch(api, self._run, self._record, commit, self._call)
-        self._record, self._there = mirror.apply(self._run, folder, self._record, self._keep)
+        self._record, self._remote = mirror.apply(self._run, folder, self._record, self._keep)
         self._commit = commit
 
     def _end(self, job: Any) -> None:
@@ -280,19 +280,19 @@ class _Follower:
         durations = getattr(job, "durations", None)
         if durations and durations.running_secs is not None:
             self._note_price(durations.running_secs)
-        there, action = self._there, self._run.requested()
+        status, action = self._remote, self._run.requested()
         mirror.forget(self._run)
-        if there:
-            self._run.update(**there.model_dump(include={"phase", "step", "total", "started"}))
-        if there and there.state in (State.FINISHED, State.STOPPED, State.FAILED):
-            self._leave_repository(is_whole=there.state is not State.FAILED)
-            self._run.enter(there.state, error=there.error)
+        if status:
+            self._run.update(**status.model_dump(include={"phase", "step", "total", "started"}))
+        if status and status.state in (State.FINISHED, State.STOPPED, State.FAILED):
+            self._leave_repository(is_whole=status.state is not State.FAILED)
+            self._run.enter(status.state, error=status.error)
         elif action:
             self._close_turn()
             if action != "pause":
                 self._leave_repository(is_whole=False)
             self._run.enter(State.PAUSED if action == "pause" else State.STOPPED)
-        elif there and there.state is State.PAUSED and job and job.status.stage == "COMPLETED":
+        elif status and status.state is State.PAUSED and job and job.status.stage == "COMPLETED":
             self._run.note(message("log.remote.time_over", seconds=self._record.seconds), "warning")
             self._run.enter(State.PAUSED)
         else:

@@ -80,7 +80,7 @@ def differences(api: Any, run: RunWriter, record: JobRecord, commit: str) -> lis
     from huggingface_hub.utils.sha import git_hash
 
     prefix, differing = f"home/runs/{run.id}/", []
-    kept = {checkpoint.name for checkpoint in checkpoints.all_of(run.path)}
+    local = {checkpoint.name for checkpoint in checkpoints.all_of(run.path)}
     tree = api.list_repo_tree(record.repository, recursive=True, revision=commit)
     ours = [file for file in tree if file.path.startswith(prefix) and hasattr(file, "blob_id")]
     newest = max((_checkpoint_of(file.path, prefix) for file in ours), default="")
@@ -91,7 +91,7 @@ def differences(api: Any, run: RunWriter, record: JobRecord, commit: str) -> lis
             is_here = record.offset == file.size
         elif name.startswith(".") or (name.split("/")[0] in _OWN and not checkpoint):
             is_here = True
-        elif checkpoint and checkpoint not in kept:
+        elif checkpoint and checkpoint not in local:
             is_here = checkpoint != newest
         else:
             path = run.path / name

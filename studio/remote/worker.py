@@ -122,9 +122,9 @@ def main() -> None:
             print(f"run {run.id}: a later job carries it out", flush=True)
             return
     state = run.status().state
-    is_there = not repository or _upload_last(repository)
+    is_uploaded = not repository or _upload_last(repository)
     print(f"run {run.id}: {state.value}", flush=True)
-    if not is_there:
+    if not is_uploaded:
         sys.exit(1)
     if state not in (State.FINISHED, State.STOPPED):
         sys.exit(options.paused_code if state is State.PAUSED else 1)

@@ -49,14 +49,14 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialR
     located = load.require(config.model)
     host.remove_adapter()
     prepared = prepare(config, load.load_tokenizer(config.model), on_progress)
-    free = free_memory_each(host.held)
+    free = free_memory_each(host.base_bytes)
     planned = plan.make(config, located, rows=len(prepared.train), longest=prepared.longest, free=free)
     lengths = recorded_rows.row_lengths(prepared.train)
     size = planned.settings.batch_size * planned.settings.gradient_accumulation
     longest = sorted(range(len(lengths)), key=lambda row: -lengths[row])[:size]
     trial = {"max_steps": 2, "epochs": 1000.0, "save": "no", "trackers": (), "length_grouping": False}
     trial |= {"warmup_steps": 0, "warmup_ratio": 0.0, "keep": "last", "early_stopping": None, "logging_steps": 1}
-    with runs.scratch(config) as run, _peak(dict(host.held)) as peak:
+    with runs.scratch(config) as run, _peak(dict(host.base_bytes)) as peak:
         if start:
             start_adapter.keep(run, start)
             start_adapter.check_base(run, located)
@@ -85,14 +85,14 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialR
 
 
 @contextmanager
-def _peak(held: dict[int, float]) -> Iterator[list[float]]:
-    """Yield a list that gets the bytes added since then, besides what was `held`: on each card, or in the process."""
+def _peak(base_bytes: dict[int, float]) -> Iterator[list[float]]:
+    """Yield a list that gets the bytes added since then, besides those of the base: on each card, or in the process."""
     import torch
 
     added = [0.0]
     if device() == "cuda":
         cards = range(torch.cuda.device_count())
-        before = [torch.cuda.memory_allocated(card) - held.get(card, 0) for card in cards]
+        before = [torch.cuda.memory_allocated(card) - base_bytes.get(card, 0) for card in cards]
         for card in cards:
             torch.cuda.reset_peak_memory_stats(card)
         yield added
@@ -100,7 +100,7 @@ def _peak(held: dict[int, float]) -> Iterator[list[float]]:
         return
     release_memory()
     process, over = psutil.Process(), threading.Event()
-    start = process.memory_info().rss - sum(held.values())
+    start = process.memory_info().rss - sum(base_bytes.values())
 
     def poll() -> None:
         while not over.wait(POLL_SECONDS):

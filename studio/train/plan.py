@@ -94,7 +94,7 @@ def make(
     if config.train.method != "sft" and processes.world_size() > 1:
         raise RunError("run.preferences_alone", processes=processes.world_size())
     small = quantization.choose(config.model.quantization, located.settings, located.id).value
-    kept = skeleton.kept_bytes_per_layer(located.path, config.lora, number, config.model.attention, longest)
+    per_layer = skeleton.saved_bytes_per_layer(located.path, config.lora, number, config.model.attention, longest)
     each = (free,) if isinstance(free, int | float) else tuple(free)
     card = load.card(located.path, BYTES_PER_NUMBER[number], small, each)
 
@@ -105,7 +105,7 @@ def make(
             precision=number,
             quantization=small,
             optimizer=settings.optimizer,
-            kept_per_layer=kept,
+            saved_per_layer=per_layer,
             rows=settings.batch_size * answers,
             length=longest,
             checkpointing=settings.gradient_checkpointing == "on",
@@ -120,11 +120,11 @@ def make(
     split = train.batch_split == "auto" and "batch_size" not in before
     save = automatic and "gradient_checkpointing" not in before
     for chosen in ever_smaller(wanted, split=split, save=save):
-        taken, room = forecast(chosen)
-        if taken.total <= MEMORY_SHARE * room:
+        expected, room = forecast(chosen)
+        if expected.total <= MEMORY_SHARE * room:
             break
     size, times, count = chosen.batch_size, chosen.gradient_accumulation, processes.world_size()
-    sums = {"need": _gb(forecast(wanted)[0].total), "then": _gb(taken.total), "free": _gb(room)}
+    sums = {"need": _gb(forecast(wanted)[0].total), "then": _gb(expected.total), "free": _gb(room)}
     unsplit = "as_asked" if train.batch_split == "auto" else "off"
     batches = "split" if size != divide_batch(train).batch_size else unsplit
     choices = [*limits.choices(config), *optimizer, *shortened]
@@ -139,10 +139,10 @@ def make(
     reason = as_before if "gradient_checkpointing" in before else message(f"choice.checkpointing.{why}", **sums)
     choices.append(Choice("gradient_checkpointing", checkpointing, reason))
     warnings = list(_without_effect(fitted, steps, validates=config.data.validation.kind != "none"))
-    if not taken.is_whole:
-        warnings.append(message("log.no_forecast", need=_gb(taken.total)))
-    if taken.total > room:
-        warnings.append(message("log.may_not_fit", need=_gb(taken.total), free=_gb(room)))
+    if not expected.is_whole:
+        warnings.append(message("log.no_forecast", need=_gb(expected.total)))
+    if expected.total > room:
+        warnings.append(message("log.may_not_fit", need=_gb(expected.total), free=_gb(room)))
     tokenizer = sum(part.stat().st_size for pattern in _TOKENIZER_FILES for part in located.path.glob(pattern))
     saved = 4.0 * sizes.trained + tokenizer  # an adapter is in float32; a checkpoint has the optimizer's state too
     checkpoints = 1 + (0 if train.save == "no" else train.keep_checkpoints)
@@ -151,11 +151,11 @@ def make(
         precision=chosen_precision,
         choices=tuple(choices),
         skeleton=sizes,
-        memory=taken,
+        memory=expected,
         free=room,
         steps=steps,
         warnings=tuple(warnings),
-        disk_bytes=checkpoints * (taken.optimizer + saved + 50e3)
+        disk_bytes=checkpoints * (expected.optimizer + saved + 50e3)
         + (1 if train.keep == "last" and train.method == "sft" else 2) * saved,
         most_tokens=size * longest * answers,
         evaluated_at_once=whole.batch_size if size == wanted.batch_size else size,

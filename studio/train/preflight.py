@@ -119,8 +119,8 @@ def check(
         # a point reads the answers, half a row each, and after each the prompts that it is ranked among, a quarter
         point = pinned * row / 2 + pinned * min(meter_cost.CANDIDATES, pinned) * row / 4
         cost = meter_cost.MeterCost(speed.frame(timeline.tokens), point, pinned, timeline.frames)
-        said, more = meter_cost.forecast(config, cost, report.train, seconds)
-        facts += [said] if said else []
+        summary, more = meter_cost.forecast(config, cost, report.train, seconds)
+        facts += [summary] if summary else []
         seconds = seconds * (1 + timeline.share) + more
     warnings += setting_warnings.duration(config, seconds or 0)
     continued = (start_adapter.shape_choice(config, start),) if start else ()

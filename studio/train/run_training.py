@@ -175,7 +175,7 @@ def _prepare(
         located,
         rows=len(prepared.train),
         longest=prepared.longest,
-        free=free_memory_each(host.held),
+        free=free_memory_each(host.base_bytes),
         before={name: value for name, value in decided.items() if name in plan.DECIDED},
     )
     continued = [start_adapter.shape_choice(config, None, run.resolved().get("start"))] if config.model.adapter else []

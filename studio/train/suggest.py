@@ -119,9 +119,9 @@ class _Draft:
         if not self.knows_lengths:
             return None
         planned = self.plan()
-        kept = self.report.lengths.clip(max=self.config.data.max_length)
-        tokens = padded(kept, planned.settings.batch_size, self.config.train.length_grouping)
-        return plan.seconds(self.config, self.located, planned, tokens * self.rows / len(kept))
+        lengths = self.report.lengths.clip(max=self.config.data.max_length)
+        tokens = padded(lengths, planned.settings.batch_size, self.config.train.length_grouping)
+        return plan.seconds(self.config, self.located, planned, tokens * self.rows / len(lengths))
 
 
 def suggest(
@@ -180,8 +180,8 @@ def _validation(draft: _Draft) -> None:
     if draft.config.data.validation.kind != "none" or usable < MIN_ROWS_TO_SPLIT:
         return
     share = 0.1 if usable <= 2000 else max(0.001, round(200 / usable, 3))
-    held = max(1, round(share * usable))
-    reason = message("suggest.validation", held=held, rows=f"{usable:,}")
+    count = max(1, round(share * usable))
+    reason = message("suggest.validation", held=count, rows=f"{usable:,}")
     draft.set(reason, {"data.validation.kind": "fraction", "data.validation.fraction": share})
 
 

@@ -22,7 +22,7 @@ def default_types(monkeypatch):
 
 
 def forget():
-    for counted in (skeleton.build, skeleton.modules, skeleton.kept_bytes_per_layer):
+    for counted in (skeleton.build, skeleton.modules, skeleton.saved_bytes_per_layer):
         counted.cache_clear()
 
 
@@ -31,7 +31,7 @@ def test_a_skeleton_never_sets_torchs_default_type(tiny_model, default_types, pr
     forget()
     skeleton.build(tiny_model, LoraSettings(r=4))
     skeleton.modules(tiny_model)
-    kept = skeleton.kept_bytes_per_layer(tiny_model, LoraSettings(r=4), precision, "auto", 16)
+    kept = skeleton.saved_bytes_per_layer(tiny_model, LoraSettings(r=4), precision, "auto", 16)
     assert default_types == []
     assert kept > 0
 
@@ -41,7 +41,7 @@ def test_a_skeleton_draws_no_random_number(tiny_model, init):
     forget()
     before = torch.get_rng_state()
     skeleton.build(tiny_model, LoraSettings(r=4, init=init))
-    skeleton.kept_bytes_per_layer(tiny_model, LoraSettings(r=4, dropout=0.1, init=init), "float32", "auto", 16)
+    skeleton.saved_bytes_per_layer(tiny_model, LoraSettings(r=4, dropout=0.1, init=init), "float32", "auto", 16)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -51,7 +51,7 @@ def test_a_skeleton_is_the_same_while_another_thread_loads_a_model_in_16_bit(tin
         forget()
         torch.set_default_dtype(default)  # what transformers does while it loads
         try:
-            counted[default] = skeleton.kept_bytes_per_layer(tiny_model, LoraSettings(r=4), "bfloat16", "auto", 16)
+            counted[default] = skeleton.saved_bytes_per_layer(tiny_model, LoraSettings(r=4), "bfloat16", "auto", 16)
         finally:
             torch.set_default_dtype(torch.float32)
     assert counted[torch.float32] == counted[torch.bfloat16]
@@ -67,7 +67,7 @@ def test_a_run_is_equal_to_the_last_bit_with_checks_beside_it(tiny_config, tiny_
     def check():
         while not over.is_set():
             forget()
-            skeleton.kept_bytes_per_layer(tiny_model, LoraSettings(r=4), "bfloat16", "auto", 16)
+            skeleton.saved_bytes_per_layer(tiny_model, LoraSettings(r=4), "bfloat16", "auto", 16)
 
     threads = [threading.Thread(target=check) for _ in range(2)]
     for thread in threads:

@@ -64,7 +64,7 @@ def test_what_a_layer_keeps_is_what_autograd_keeps_of_a_real_one(tiny_model):
             model.base_model.model.model(input_ids=ids, attention_mask=mask, use_cache=False)
         return sum(tensor.untyped_storage().nbytes() for place, tensor in seen.items() if place not in own)
 
-    counted = skeleton.kept_bytes_per_layer(tiny_model, lora, "float32", "auto", length)
+    counted = skeleton.saved_bytes_per_layer(tiny_model, lora, "float32", "auto", length)
     assert counted == pytest.approx(kept(2) - kept(1), rel=0.02)
 
 
@@ -75,9 +75,9 @@ def test_there_is_a_forecast_for_each_attention(tiny_model, monkeypatch, attenti
     # The package is for cards; the forecast does without its kernel.
     monkeypatch.setattr(PreTrainedModel, "_flash_attn_can_dispatch", lambda *args, **kwargs: True)
     monkeypatch.setattr(modeling_flash_attention_utils, "_lazy_imports", lambda *args, **kwargs: 5 * [None])
-    skeleton.kept_bytes_per_layer.cache_clear()
+    skeleton.saved_bytes_per_layer.cache_clear()
     kept, sdpa = (
-        skeleton.kept_bytes_per_layer(tiny_model, LoraSettings(r=4), "bfloat16", each, 64)
+        skeleton.saved_bytes_per_layer(tiny_model, LoraSettings(r=4), "bfloat16", each, 64)
         for each in (attention, "sdpa")
     )
     assert kept is not None
@@ -86,7 +86,7 @@ def test_there_is_a_forecast_for_each_attention(tiny_model, monkeypatch, attenti
 
 def test_longer_rows_and_dropout_keep_more(tiny_model):
     def kept(length=64, **settings):
-        return skeleton.kept_bytes_per_layer(tiny_model, LoraSettings(r=4, **settings), "float32", "auto", length)
+        return skeleton.saved_bytes_per_layer(tiny_model, LoraSettings(r=4, **settings), "float32", "auto", length)
 
     assert 2 * kept(64) <= kept(128) <= 2.3 * kept(64)
     assert kept(dropout=0.1) > kept()
@@ -99,7 +99,7 @@ def forecast(tiny_model):
     def of(**changes):
         settings = {
             "device": "cuda", "precision": "bfloat16", "quantization": "none", "optimizer": "adamw_torch",
-            "kept_per_layer": 1e6, "rows": 4, "length": 100, "checkpointing": False,
+            "saved_per_layer": 1e6, "rows": 4, "length": 100, "checkpointing": False,
         }  # fmt: skip
         return memory.forecast(sizes, **{**settings, **changes})
 
