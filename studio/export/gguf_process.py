@@ -47,10 +47,7 @@ def convert(converter: str, model: str, target: str, number_type: str) -> None:
 
 
 def rules(pre_tokenizer: dict | None) -> tuple[str, ...]:
-    """Return the rules by which a byte-level tokenizer splits a text; empty for any other tokenizer.
-
-    They are `digits` (each alone), `bytes` (GPT-2's words) and regular expressions.
-    """
+    """Return the rules by which a byte-level tokenizer splits a text (`digits`, `bytes`, patterns); else empty."""
     steps = (pre_tokenizer or {}).get("pretokenizers") or [pre_tokenizer or {}]
     names = []
     for step in steps:

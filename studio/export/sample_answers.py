@@ -26,10 +26,7 @@ MAX_PAIRS = 6
 
 
 def usable_comparisons(run: Run, adapter_sha256: str) -> list[SavedComparison]:
-    """Return the saved comparisons that a model card may show, the newest first.
-
-    They have one turn, no problem in their proof, and this adapter in one of their columns, but not in the first.
-    """
+    """Return the saved comparisons of one turn and no problem, with this adapter behind the first column."""
     return [
         one
         for one in comparison_history.load_all(run)

@@ -40,10 +40,7 @@ class ModelHost:
         self._dropouts: dict[Any, float] = {}
 
     def base(self, config: ModelConfig, located: Located, *, probed: bool = True) -> Loaded:
-        """Return the base model, loaded if another one was there; an adapter that sits in it stays.
-
-        Where it is to be `probed` and is not, it is loaded anew: once trained on, it counts as touched.
-        """
+        """Return the base model, loaded if it is not there; to be `probed`, one that was trained on is loaded anew."""
         import torch
 
         key = (located.path, config.precision, config.quantization, config.attention)

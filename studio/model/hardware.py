@@ -200,11 +200,7 @@ def release_memory() -> None:
 
 
 def free_memory_of_cards() -> list[int]:
-    """Return the free memory of each NVIDIA GPU that this process may use, in bytes: its own one, where many run.
-
-    What torch has freed and keeps for itself counts as free: the driver does not know that, and would call a card full
-    on which a run has just ended.
-    """
+    """Return the free bytes of each card (its own, where many run), with what torch has freed and keeps."""
     import torch
 
     def free(card: int) -> int:
@@ -220,10 +216,7 @@ TRAINING_MEMORY_FACTOR = 1.25
 
 
 def single_card(bytes_needed: int, free_per_card: Sequence[float]) -> int | None:
-    """Return the card that can hold a model in training by itself: the first one, else the emptiest; None without any.
-
-    A single card gets it in any case: moved to the processor's memory, weights could be read but hardly trained.
-    """
+    """Return the card that can hold a model in training: the first one, else the emptiest, or none of several."""
     if len(free_per_card) == 1 or bytes_needed * TRAINING_MEMORY_FACTOR <= free_per_card[0]:
         return 0
     emptiest = max(range(len(free_per_card)), key=free_per_card.__getitem__)

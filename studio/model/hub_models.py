@@ -211,11 +211,7 @@ def fetch(
     token: str | None = None,
     selection: FileSelection = MODEL,
 ) -> Path:
-    """Return the folder of a model, fetched if it is not here yet; raises ModelError.
-
-    `on_progress` gets the share of bytes done, several times a second, and may raise to end the download: complete
-    files stay, partial ones are removed.
-    """
+    """Return the folder of a model, fetched if needed; `on_progress` may raise: partial files go. Raises ModelError."""
     if folder := local(model_id, revision, selection):
         return folder
     on_progress(0.0)
@@ -327,10 +323,7 @@ def _remove_partial_files(blobs: Path) -> Iterator[None]:
 
 
 def run_program(name: str, request: dict[str, Any], on_answer: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Run `python -m NAME`, a program that calls the Hub (`download.carry_out`), and return its last answer.
-
-    `on_answer` gets the newest one several times a second, and may raise to end the program. Raises WorkerSilent.
-    """
+    """Run `python -m NAME` (see `download.carry_out`), and return its last answer; `on_answer` may raise to end it."""
     worker = SubprocessWorker([sys.executable, "-m", name], json.dumps(request), secrets=HUB_TOKEN_VARIABLES)
     answer: dict[str, Any] = {}
     with contextlib.closing(worker.lines()) as lines:

@@ -78,10 +78,10 @@ def forecast(
 ) -> Memory:
     """Forecast the peak memory of training with micro-batches of `rows` rows of `length` tokens.
 
-    `saved_per_layer` is what `skeleton.saved_bytes_per_layer` counts. Without checkpointing, the layers with an adapter
-    and all above keep that much for each row. With it, they keep their input, and one layer at a time is computed again
-    (Chen et al. 2016, sublinear memory cost). None for it leaves the activations out. A quantized base is dequantized one
-    module at a time, into 16 bits.
+    `saved_per_layer` is what `skeleton.saved_bytes_per_layer` counts; None leaves the activations out. Without
+    checkpointing, the layers with an adapter and all above keep that much for each row. With it, they keep their input,
+    and one layer at a time is computed again (Chen et al. 2016, sublinear memory cost). A quantized base is dequantized
+    one module at a time, into 16 bits.
     """
     width = BYTES_PER_NUMBER[precision]
     small = {"none": width, "nf4": NF4_BYTES, "fp4": NF4_BYTES, "int8": 1.0}[quantization]

@@ -46,11 +46,7 @@ def environment(also: Sequence[str] = ()) -> dict[str, str]:
 
 
 def is_bearable(program: str, *arguments: str, seconds: float, bearable: Sequence[int] = (0,)) -> bool:
-    """Try something out in a limited child process: `python PROGRAM ARGUMENTS`.
-
-    Return whether it ended with one of the `bearable` exit codes. False stands for its limits: it was ended by a signal
-    (the system's, at a limit), by `TOO_MUCH`, or took more than `seconds`. Raises ModelError where it could not run.
-    """
+    """Whether `python PROGRAM ARGUMENTS` ends `bearable`, within its limits and `seconds`; raises ModelError."""
     command = [sys.executable, "-P", program, *arguments]
     try:
         done = subprocess.run(command, input=b"", capture_output=True, timeout=seconds, check=False, env=environment())
@@ -114,10 +110,7 @@ class SubprocessWorker:
         return self._process.wait() != 0
 
     def lines(self) -> Iterator[str | None]:
-        """Yield what the program prints, line by line, and None whenever it has printed nothing for a moment.
-
-        It is killed when the iterator is closed before its end. Raises WorkerSilent after too long a silence.
-        """
+        """Yield each line, and None when there is none for a moment; closing kills the program. Raises WorkerSilent."""
         last_output = time.monotonic()
         try:
             while True:

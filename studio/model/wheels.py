@@ -20,11 +20,7 @@ _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 def fetch_once(
     target: Path, is_here: Callable[[], bool], make: Callable[[Path], Path], on_progress: ProgressCallback
 ) -> Path:
-    """Return the folder `target`, a folder of the cache below; it is made if it is not here, by one process of several.
-
-    `make` gets an empty folder and returns what takes the place of `target`. `on_progress` is called while another
-    process makes it, and may raise.
-    """
+    """Return the folder `target` of the cache; if missing, one process has it made by `make` in a draft."""
     if is_here():
         return target
     parent = shared_folder(cache(), target.parent.name)

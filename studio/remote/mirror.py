@@ -73,10 +73,7 @@ def apply(run: RunWriter, folder: Path, record: JobRecord, keep: int) -> tuple[J
 
 
 def differences(api: Any, run: RunWriter, record: JobRecord, commit: str) -> list[str]:
-    """Return the files of the repository's run that are not here with the same content, by their names there.
-
-    Of the checkpoints that counts for those that are kept here, of the events how far they have been taken.
-    """
+    """Return the repository's files that are not here with the same content; old checkpoints need not be."""
     from huggingface_hub.utils.sha import git_hash
 
     prefix, differing = f"home/runs/{run.id}/", []

@@ -44,10 +44,7 @@ def is_loopback(host: str) -> bool:
 
 
 def listen_address(host: str, port: int, keys: Sequence[str] = ()) -> ListenAddress:
-    """Return how the endpoint is reached. A key is made where others reach it and none was given.
-
-    Without `keys` they are those of the environment (commas between). Raises ServeError for a key that is too short.
-    """
+    """Return how the endpoint is reached, with `keys` or the environment's, or a new one where others reach it."""
     own = tuple(key for key in keys or os.environ.get(KEY_VARIABLE, "").split(",") if key)
     if any(len(key) < SHORTEST_KEY for key in own):
         raise ServeError("serve.short_key", least=SHORTEST_KEY)

@@ -71,10 +71,7 @@ def make(
     trials: int | None = None,
     seed: int = 0,
 ) -> SweepPlan:
-    """Return the plan of a sweep; raises ConfigError for one that cannot be, with every wrong combination.
-
-    Without `by`, runs are compared by their validation loss where rows are kept back, else by their style.
-    """
+    """Return the plan of a sweep, by loss where rows are held out, else style; raises ConfigError with all problems."""
     if not over:
         raise ConfigError("sweep.nothing")
     paths = [axis.path for axis in over]

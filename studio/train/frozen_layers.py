@@ -195,10 +195,7 @@ class Decision:
 def decide(
     planned: Plan, count: int, *, rows: int, tokens: int, packed: bool, is_supported: Callable[[], bool]
 ) -> Decision:
-    """Decide whether to keep what the lowest `count` layers give, over epochs of `rows` rows.
-
-    `tokens` are those of all rows, also of the validation. `is_supported` is called if nothing else is against it.
-    """
+    """Decide whether to keep what the lowest `count` layers give, over epochs of `rows` rows with `tokens` in all."""
     width = 4 if planned.precision.value == "float32" else 2
     need = tokens * planned.skeleton.hidden * width
     room = MEMORY_SHARE * max(0.0, planned.free - planned.memory.total)

@@ -115,7 +115,7 @@ def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     located, host = load.locate(config.model), ModelHost()
     prepared = prepare(config, load.load_tokenizer(config.model), lambda share=None: None)
     planned = plan.make(
-        config, located, rows=len(prepared.train), longest=prepared.longest, free=free_memory_each(host.held)
+        config, located, rows=len(prepared.train), longest=prepared.longest, free=free_memory_each(host.base_bytes)
     )
     with CARDS, runs.scratch(config) as run:
         loaded = host.base(config.model, located)

@@ -99,10 +99,7 @@ def run_answers(
     columns: Sequence[Column] = (),
     repetition_penalty: float = 1.0,
 ) -> list[ModelAnswers]:
-    """Generate the run's own greedy answers as a comparison does, one result per column; release its models.
-
-    Without columns it is the adapter, at the strength of the export.
-    """
+    """Generate the run's own greedy answers, one result per column (else the adapter alone); release its models."""
     import torch
 
     context = case.context
