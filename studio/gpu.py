@@ -26,9 +26,9 @@ from studio.files import home, shared_folder
 from studio.generation.base_answers import PromptsRequest
 from studio.i18n import message
 from studio.job import Job, Work, as_studio_error, busy_error, log_to
-from studio.model import device_loss, estimate, libraries, load, processes
+from studio.model import estimate, libraries, load, processes
 from studio.model.adapter import ModelHost
-from studio.model.hardware import is_lent
+from studio.model.hardware import is_device_lost, is_lent
 from studio.owner import BEAT_SECONDS
 from studio.runs import Run, RunWriter, State
 from studio.style.request import StyleRequest
@@ -108,7 +108,7 @@ class GpuThread:
         """Keep others, in this process or another, from starting a run; yields the devices that it may use."""
         from studio.model.hardware import devices
 
-        if device_loss.is_lost():
+        if is_device_lost():
             raise DeviceError("device.restart")
         here = devices()
         with self._starting, locks.acquire(home() / "start.lock"):
@@ -139,7 +139,7 @@ class GpuThread:
         An `exclusive` one starts when the runs and jobs before it have ended. The models are released first, and no
         other process trains meanwhile.
         """
-        if device_loss.is_lost():
+        if is_device_lost():
             job.refuse(DeviceError("device.restart"))
             return job
         if exclusive:
@@ -317,7 +317,7 @@ class GpuThread:
         if is_lent():
             gpu_slices.train(run, waiting.context, waiting.token, self._run_interactive)
             return
-        if device_loss.is_lost():  # while it was queued
+        if is_device_lost():  # while it was queued
             run.note(message("log.device_lost"), "warning")
             run.enter(State.PAUSED)
             return

@@ -14,7 +14,7 @@ from typing_extensions import override
 from studio import runs
 from studio.errors import DeviceError, StudioError
 from studio.files import access_error
-from studio.model import device_loss
+from studio.model import hardware
 from studio.model.adapter import ModelHost
 from studio.runs import Run
 
@@ -103,7 +103,7 @@ def as_studio_error(error: BaseException) -> StudioError:
         return DeviceError("device.memory")
     if isinstance(error, PermissionError) and error.filename:
         return access_error(Path(os.fsdecode(error.filename)), error)
-    if detail := device_loss.record(error):
+    if detail := hardware.record_loss(error):
         return DeviceError("device.lost", detail=detail)
     return StudioError("unexpected", kind=type(error).__name__, detail=str(error)[:300])
 

@@ -10,9 +10,9 @@ from typing import Any
 from studio.config import LoraSettings, ModelConfig
 from studio.errors import CompareError, RunError, one_line
 from studio.files import replace_file, replace_folder, sha256
-from studio.model import device_loss, libraries, limits, load, multi_adapter, probe, processes
+from studio.model import libraries, limits, load, multi_adapter, probe, processes
 from studio.model.adapter_files import BASE_RECORD, SETTINGS, WEIGHTS, SavedAdapter
-from studio.model.hardware import random_state, release_memory, set_random_state
+from studio.model.hardware import is_device_lost, random_state, release_memory, set_random_state
 from studio.model.load import Loaded, Located
 from studio.model.weight_files import list_names
 
@@ -127,7 +127,7 @@ class ModelHost:
         release_memory()
         import torch
 
-        if torch.cuda.is_available() and not device_loss.is_lost():
+        if torch.cuda.is_available() and not is_device_lost():
             torch.cuda.empty_cache()
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from studio import events
 from studio.events import StyleMeasured
 from studio.files import remove_folder, replace_file
@@ -29,8 +31,14 @@ class _StepAdapter:
         """The folder of the kept adapter; it exists when one is to be kept, and there is one."""
         return self._run.path / "best" / f"step-{self.step:06}"
 
-    def _read_record(self) -> dict[str, Any]:
-        return json.loads(self._record.read_text(encoding="utf-8")) if self._record.exists() else {}
+    def rewind_to(self, step: int) -> None:
+        """Forget what was measured after `step`, where the run is resumed; the kept adapter stays, also a later one."""
+        if self._record.exists():
+            self._restore(json.loads(self._record.read_text(encoding="utf-8")), step)
+        self._remove_others()
+
+    def _restore(self, record: dict[str, Any], step: int) -> None:
+        raise NotImplementedError
 
     def _keep(self) -> None:
         """Save the adapter of `step`, the one to be kept."""
@@ -65,12 +73,10 @@ class BestAdapter(_StepAdapter):
         """Why this adapter is kept."""
         return message("log.best", step=self.step, loss=f"{self.loss:.3f}")
 
-    def rewind_to(self, step: int) -> None:
-        """Forget the evaluations after `step`, where the run is resumed; the best adapter stays, also a later one."""
-        if record := self._read_record():
-            self.step, self.loss = record["best"]
-            self._evaluations = [(at, loss) for at, loss in record["seen"] if at <= step]
-        self._remove_others()
+    @override
+    def _restore(self, record: dict[str, Any], step: int) -> None:
+        self.step, self.loss = record["best"]
+        self._evaluations = [(at, loss) for at, loss in record["seen"] if at <= step]
 
     def is_evaluated(self, step: int) -> bool:
         """Whether the validation loss at `step` is known."""
@@ -113,12 +119,10 @@ class LastSound(_StepAdapter):
         """Whether the training is to end."""
         return self._save is not None and bool(self.step) and len(self._unsound) >= self.PATIENCE
 
-    def rewind_to(self, step: int) -> None:
-        """Forget the points after `step`, where the run is resumed; the kept adapter stays, also a later one."""
-        if record := self._read_record():
-            self.step = record["step"]
-            self._unsound = [at for at in record["unsound"] if at <= step]
-        self._remove_others()
+    @override
+    def _restore(self, record: dict[str, Any], step: int) -> None:
+        self.step = record["step"]
+        self._unsound = [at for at in record["unsound"] if at <= step]
 
     def add_point(self, point: StyleMeasured) -> None:
         """Keep the adapter as it is now, the one of a point, if it is sound; else count it."""
@@ -149,11 +153,9 @@ class BestStyle(_StepAdapter):
         """Why this adapter is kept."""
         return message("log.style.kept", step=self.step, percent=f"{self._strength or 0:.0f}")
 
-    def reopen(self) -> None:
-        """Read which adapter is kept, where the run is resumed; it stays, also a later one."""
-        if record := self._read_record():
-            self.step, self._strength = record["step"], record["strength"]
-        self._remove_others()
+    @override
+    def _restore(self, record: dict[str, Any], step: int) -> None:
+        self.step, self._strength = record["step"], record["strength"]
 
     def add_point(self, point: StyleMeasured) -> None:
         """Keep the adapter as it is now, the one of a point, if it is the best one so far."""

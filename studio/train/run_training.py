@@ -77,7 +77,7 @@ def train(
         try:
             planned, prepared, located = _prepare(run, config, host, on_progress, token, resume_from, visited)
             best.rewind_to(resume_step)
-            best_style.reopen()
+            best_style.rewind_to(resume_step)
             last_sound.rewind_to(resume_step)
         except BaseException:
             processes.broadcast(None)  # there is nothing to train

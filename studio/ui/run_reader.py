@@ -10,12 +10,12 @@ from pathlib import Path
 
 from studio import runs
 from studio.events import Chosen
-from studio.model.resource_usage import ResourceUsage
 from studio.remote import record
 from studio.remote.record import JobRecord
 from studio.runs import Run, Status
 from studio.runs.curve import Curve
 from studio.train import heartbeat, samples
+from studio.train.heartbeat import ResourceUsage
 from studio.train.samples import SampleTimeline
 from studio.ui.log_views import Line, log_lines
 

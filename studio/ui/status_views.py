@@ -7,8 +7,8 @@ import html
 from collections.abc import Sequence
 
 from studio.i18n import text
-from studio.model.resource_usage import ResourceUsage
 from studio.runs import State
+from studio.train.heartbeat import ResourceUsage
 from studio.ui import remote_views
 from studio.ui.curve_views import short
 from studio.ui.run_reader import RunSnapshot

@@ -9,7 +9,7 @@ from studio.compare.columns import CompareRequest
 from studio.errors import DeviceError
 from studio.export.request import ExportRequest
 from studio.job import as_studio_error
-from studio.model import device_loss
+from studio.model import hardware
 from studio.runs import State
 from studio.train.packed_trainer import PackedTrainer
 
@@ -19,7 +19,7 @@ ASSERT = "CUDA error: device-side assert triggered\nCUDA kernel errors might be 
 @pytest.fixture(autouse=True)
 def found_again(monkeypatch):
     """Each test begins with a device, and leaves one."""
-    monkeypatch.setattr(device_loss, "_lost", "")
+    monkeypatch.setattr(hardware, "_lost", "")
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_errors_after_which_the_context_is_gone_are_known(error):
     told = as_studio_error(error)
     assert told.key == "device.lost"
     assert "Restart the studio" in told.text()
-    assert device_loss.is_lost()
+    assert hardware.is_device_lost()
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_errors_after_which_the_context_is_gone_are_known(error):
 )
 def test_other_errors_leave_the_device(error, key):
     assert as_studio_error(error).key == key
-    assert not device_loss.is_lost()
+    assert not hardware.is_device_lost()
 
 
 def test_the_run_fails_with_the_reason_the_next_is_paused_and_starts_are_told_to_restart(tiny_config, monkeypatch):
@@ -84,7 +84,7 @@ def test_the_run_fails_with_the_reason_the_next_is_paused_and_starts_are_told_to
     with pytest.raises(DeviceError, match="restart"):
         thread.export(ExportRequest(run.id, "adapter")).result()
     thread.close()
-    monkeypatch.setattr(device_loss, "_lost", "")  # another process
+    monkeypatch.setattr(hardware, "_lost", "")  # another process
     for each in (run, waiting):
         gpu.thread().resume_run(each.id)
         assert wait_until_over(each) is State.FINISHED

@@ -3,8 +3,8 @@
 import pytest
 
 from studio.i18n import LANGUAGES, text
-from studio.model.resource_usage import GpuUsage, ResourceUsage
 from studio.runs import State, Status
+from studio.train.heartbeat import GpuUsage, ResourceUsage
 from studio.ui import status_views
 from studio.ui.run_reader import RunSnapshot
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from studio.model import resource_usage
-from studio.model.resource_usage import GpuUsage
+from studio.train import heartbeat
+from studio.train.heartbeat import GpuUsage
 
 
 def refuse(*_):
@@ -29,7 +29,7 @@ def card(monkeypatch):
 
 
 def test_the_process_and_the_machine_are_looked_at():
-    found = resource_usage.measure()
+    found = heartbeat.measure()
 
     assert 0 < found.memory <= found.machine == psutil.virtual_memory().total
 
@@ -37,27 +37,27 @@ def test_the_process_and_the_machine_are_looked_at():
 def test_without_a_card_there_is_none(monkeypatch):
     monkeypatch.delitem(sys.modules, "torch", raising=False)
 
-    assert resource_usage.measure().card is None
+    assert heartbeat.measure().card is None
     assert "torch" not in sys.modules
 
 
 def test_a_card_tells_what_it_knows(card):
-    assert resource_usage.measure().card == GpuUsage(used=7, total=10, temperature=61, utilization=97)
+    assert heartbeat.measure().card == GpuUsage(used=7, total=10, temperature=61, utilization=97)
 
     card.utilization = refuse
-    assert resource_usage.measure().card == GpuUsage(used=7, total=10, temperature=61)
+    assert heartbeat.measure().card == GpuUsage(used=7, total=10, temperature=61)
 
 
 def test_without_the_library_torch_tells_the_memory(card):
     card.temperature = card.utilization = refuse
 
-    assert resource_usage.measure().card == GpuUsage(used=7, total=10)
+    assert heartbeat.measure().card == GpuUsage(used=7, total=10)
 
 
 def test_a_card_that_nobody_uses_yet_is_left_alone(card):
     card.is_initialized = lambda: False
 
-    assert resource_usage.measure().card is None
+    assert heartbeat.measure().card is None
 
 
 def test_a_lost_card_is_left_out(card):
@@ -66,4 +66,4 @@ def test_a_lost_card_is_left_out(card):
 
     card.mem_get_info = fail
 
-    assert resource_usage.measure().card is None
+    assert heartbeat.measure().card is None
