@@ -98,7 +98,9 @@ def make(
     if as_json:
         console.print_json(_as_json(summary, path))
     elif path is None:
-        _print_speakers(summary)
+        speakers = summary.speakers.most_common(50)
+        _print_table(("speaker", "messages"), [(name, f"{count:,}") for name, count in speakers])
+        print_plain(text("material.choose_speaker", name=speakers[0][0]))
     else:
         _print_summary(summary, request.keep, path)
 
@@ -151,12 +153,6 @@ def _as_json(summary: "Summary", path: Path | None) -> dict[str, Any]:
         "examples": {kind: list(map(vars, examples)) for kind, examples in summary.examples.items()},
         "silence_seconds": summary.silence and summary.silence.seconds,
     }
-
-
-def _print_speakers(summary: "Summary") -> None:
-    _print_table(("speaker", "messages"), [(name, f"{count:,}") for name, count in summary.speakers.most_common(50)])
-    first = summary.speakers.most_common(1)[0][0]
-    print_plain(text("material.choose_speaker", name=first))
 
 
 def _print_summary(summary: "Summary", keep: frozenset[str], path: Path) -> None:

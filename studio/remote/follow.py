@@ -279,7 +279,9 @@ class _Follower:
         """Enter the state that the run has now, with the price of the job where it is known."""
         durations = getattr(job, "durations", None)
         if durations and durations.running_secs is not None:
-            self._note_price(durations.running_secs)
+            seconds, price = durations.running_secs, self._record.dollars_per_hour
+            cost = "–" if price is None else f"${price * seconds / 3600:.2f}"
+            self._run.note(message("log.remote.price", minutes=f"{seconds / 60:.1f}", cost=cost))
         status, action = self._remote, self._run.requested()
         mirror.forget(self._run)
         if status:
@@ -327,11 +329,6 @@ class _Follower:
             self._run.note(message("log.remote.not_deleted", count=len(listed), names=names, **about), "warning")
         else:
             self._run.note(message("log.remote.kept", **about))
-
-    def _note_price(self, seconds: int) -> None:
-        price = self._record.dollars_per_hour
-        cost = "–" if price is None else f"${price * seconds / 3600:.2f}"
-        self._run.note(message("log.remote.price", minutes=f"{seconds / 60:.1f}", cost=cost))
 
     def _keep_log(self) -> None:
         try:

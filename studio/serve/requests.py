@@ -153,15 +153,12 @@ def parse(kind: type[AnyRequest], body: bytes) -> AnyRequest:
     except ValidationError as error:
         raise _invalid(error) from error
     for name, value in (request.model_extra or {}).items():
-        if name not in _WITHOUT_EFFECT and value is not None and not _is_neutral(name, value):
+        is_neutral = value is None or (name in _NEUTRAL and value == _NEUTRAL[name])
+        if not is_neutral and name not in _WITHOUT_EFFECT and (name, value) != ("tool_choice", "auto"):
             raise ServeError("serve.not_offered", param=name[:80])
     if any(not text for text in request.stops) or len(request.stops) > 4:
         raise ServeError("serve.stops", param="stop")
     return request
-
-
-def _is_neutral(name: str, value: Any) -> bool:
-    return name in _NEUTRAL and (value == _NEUTRAL[name] or (name == "tool_choice" and value == "auto"))
 
 
 def _invalid(error: ValidationError, names: Mapping[str, str] = {}) -> ServeError:

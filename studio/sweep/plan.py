@@ -17,7 +17,7 @@ By = Literal["loss", "style"]
 Prune = Literal["median", "halving", "none"]
 MAX_COMBINATIONS = 1000
 DEFAULT_TRIALS = 12
-"""Runs of a sweep with a range, where nothing else is messages."""
+"""Runs of a sweep with a range, where no number is set."""
 _NAMED = 50  # letters of the name that stand before a trial's number
 
 

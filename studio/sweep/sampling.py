@@ -10,15 +10,12 @@ import json
 import math
 import random
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from studio.sweep import plan as plans
 from studio.sweep.axes import Axis
 from studio.sweep.plan import SweepPlan
 from studio.sweep.trial import SHARES, Trial
-
-if TYPE_CHECKING:
-    import optuna
 
 MIN_TRIALS = 3
 """Runs that have to end before the median rule ends one."""
@@ -123,7 +120,12 @@ def should_prune(plan: SweepPlan, trials: Sequence[Trial], current: Sequence[tup
     """Whether a run with the points `current` is to be ended, after what `trials` had at the same share of theirs."""
     if plan.prune == "none" or not current or current[-1][0] >= SHARES:
         return False
-    study = _optuna().create_study(pruner=_pruner(plan), sampler=_optuna().samplers.RandomSampler(0))
+    optuna = _optuna()
+    if plan.prune == "median":
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=MIN_TRIALS, n_warmup_steps=WARMUP)
+    else:
+        pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=FIRST_RUNG, reduction_factor=REDUCTION)
+    study = optuna.create_study(pruner=pruner, sampler=optuna.samplers.RandomSampler(0))
     shares = [share for share, _ in current]
     for trial in trials:
         if trial.points and trial.score is not None:
@@ -134,13 +136,6 @@ def should_prune(plan: SweepPlan, trials: Sequence[Trial], current: Sequence[tup
         now.report(score, share)
         is_last = now.should_prune()  # each, since successive halving goes from rung to rung
     return is_last
-
-
-def _pruner(plan: SweepPlan) -> "optuna.pruners.BasePruner":
-    pruners = _optuna().pruners
-    if plan.prune == "median":
-        return pruners.MedianPruner(n_startup_trials=MIN_TRIALS, n_warmup_steps=WARMUP)
-    return pruners.SuccessiveHalvingPruner(min_resource=FIRST_RUNG, reduction_factor=REDUCTION)
 
 
 def aligned(trial: Trial, shares: Sequence[int]) -> list[tuple[int, float]]:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from studio.config import GenerationConfig, RunConfig, SamplesConfig
 from studio.data.prepare import PreparedData
 from studio.data.rows import evenly_spaced
 from studio.data.tokens import stop_ids
 from studio.errors import PromptError, one_line
+from studio.events import from_line
 from studio.generation import generate, held_out
 from studio.generation.generate import BASE_MODEL, ColumnAnswer, ModelSet, PromptBatchItem, noise_key
 from studio.generation.held_out import GENERAL, HeldOutRow
@@ -86,6 +87,7 @@ class Resumed(_Line):
 
 
 _lines: TypeAdapter[Any] = TypeAdapter(Annotated[SamplingStarted | Frame | Resumed, Field(discriminator="type")])
+_parse = functools.partial(from_line, kinds=_lines)
 
 
 @dataclass(frozen=True)
@@ -114,14 +116,6 @@ def read(run: Run, before: SampleTimeline | None = None) -> SampleTimeline:
         elif isinstance(line, Resumed):
             frames = tuple(frame for frame in frames if frame.step <= line.step)
     return SampleTimeline(prompts, every, frames, offset)
-
-
-def _parse(line: bytes) -> Any:
-    """Return a line as its class, or None when it is torn or written by a later version."""
-    try:
-        return _lines.validate_json(line)
-    except ValidationError:
-        return None
 
 
 @dataclass(frozen=True)

@@ -72,19 +72,16 @@ class StartAdapter:
 def find(name: str) -> StartAdapter:
     """Return the adapter called `name`: a run's id (or `last`), or a folder. Raises RunError or CompareError."""
     if re.fullmatch(r"[\w-]+", name) and not Path(name).is_dir():
-        return _of_run(runs.find(name))
+        run = runs.find(name)
+        if not run.has_adapter:
+            raise RunError("run.start_missing", run=run.id)
+        return StartAdapter(adapter_files.read(run.adapter), run)
     folder = Path(name).expanduser()
     try:
         run = runs.find(folder.resolve().relative_to(runs.folder().resolve()).parts[0])
     except (ValueError, IndexError, StudioError):  # it is in no run's folder
         return StartAdapter(adapter_files.read(folder), None)
     return StartAdapter(adapter_files.read(folder), run)
-
-
-def _of_run(run: Run) -> StartAdapter:
-    if not run.has_adapter:
-        raise RunError("run.start_missing", run=run.id)
-    return StartAdapter(adapter_files.read(run.adapter), run)
 
 
 def resolve(config: RunConfig) -> tuple[RunConfig, StartAdapter | None]:
