@@ -78,7 +78,6 @@ class ModelHost:
         """Load a checked adapter, `made_for` a base, and return its name in the PEFT model; raises CompareError."""
         from peft import PeftModel
 
-        assert self.loaded is not None
         folder = saved.folder
         name = f"{sha256(folder / WEIGHTS)[:16]}-{sha256(folder / SETTINGS)[:8]}"
         try:
@@ -105,7 +104,6 @@ class ModelHost:
         """Take the adapter out of the base, and undo what training did to the base."""
         if self.peft is None:
             return
-        assert self.loaded is not None
         self.loaded.model = model = self.peft.unload()
         self.peft = self.adapter = self.whole = None
         vars(model).pop("forward", None)  # TRL puts its own forward on the instance

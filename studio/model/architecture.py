@@ -38,7 +38,6 @@ def causal_models() -> Mapping[str, str]:
         tree = ast.parse(Path(root, "models", "auto", "modeling_auto.py").read_text(encoding="utf-8"))
         for node in tree.body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES":
-                assert isinstance(node.value, ast.Call)
                 pairs = ast.literal_eval(node.value.args[0])
                 return {kind: name if isinstance(name, str) else name[0] for kind, name in pairs}
     return {}

@@ -99,7 +99,6 @@ class SubprocessWorker:
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         threading.Thread(target=self._listen, name="child-output", daemon=True).start()
         if first_line:
-            assert self._process.stdin is not None
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.write(first_line + "\n")
                 self._process.stdin.flush()
@@ -130,7 +129,6 @@ class SubprocessWorker:
             self._end()
 
     def _listen(self) -> None:
-        assert self._process.stdout is not None
         with self._process.stdout as printed:
             for line in printed:
                 self._lines.put(line.rstrip("\n"))
@@ -140,7 +138,6 @@ class SubprocessWorker:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
-        assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
 

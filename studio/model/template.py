@@ -155,7 +155,6 @@ class _Process:
         return json.loads(line.decode("utf-8", "surrogatepass"))
 
     def _write(self, value: Any) -> None:
-        assert self.process.stdin is not None
         with contextlib.suppress(OSError):  # it has ended: then there is no reply either
             line = json.dumps(value, ensure_ascii=False, default=str)
             self.process.stdin.write(line.encode("utf-8", "surrogatepass") + b"\n")
@@ -163,7 +162,6 @@ class _Process:
 
     def _check_exit(self) -> None:
         """Raise ModelError unless the process ended at its limits."""
-        assert self.process.stderr is not None
         stderr, code = self.process.stderr.read(), self.process.wait()
         self.end()
         check_limit_exit(code, stderr)
@@ -182,7 +180,6 @@ def _end_process(process: "subprocess.Popen[bytes]", owner: int) -> None:
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stderr):
-        assert pipe is not None
         with contextlib.suppress(OSError):
             pipe.close()
 

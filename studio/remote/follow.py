@@ -108,9 +108,7 @@ class _Follower:
     """Carries out one start or resume, in a thread of its own; without `settings` it starts no job."""
 
     def __init__(self, jobs: HubJobs, run: RunWriter, settings: dict[str, str] | None):
-        record = records.load(run)
-        assert record is not None
-        self._jobs, self._run, self._settings, self._record = jobs, run, settings or {}, record
+        self._jobs, self._run, self._settings, self._record = jobs, run, settings or {}, records.load(run)
         self._starts = settings is not None
         self._keep = run.config().train.keep_checkpoints
         self._lost = False
