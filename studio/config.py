@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic.fields import FieldInfo
 
 from studio import setting_text
-from studio.errors import ConfigError
+from studio.errors import ConfigError, one_line
 from studio.setting_text import Conflict
 
 BUILTIN_MODEL = "builtin"
@@ -326,7 +326,7 @@ class RunConfig(Section):
         try:
             values = setting_text.read_yaml(text)
         except yaml.YAMLError as error:
-            raise ConfigError("config.yaml", detail=" ".join(str(error).split())) from error
+            raise ConfigError("config.yaml", detail=one_line(error, 300)) from error
         if not isinstance(values, Mapping | None):
             raise ConfigError("config.yaml", detail=f"a mapping is needed, found {type(values).__name__}")
         return cls.from_mapping(values or {})
@@ -360,7 +360,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
     try:
         return path, setting_text.read_value(value, setting_text.annotation_at(RunConfig, path))
     except yaml.YAMLError as error:
-        raise ConfigError("config.list", path=path, value=value[:80], detail=" ".join(str(error).split())) from error
+        raise ConfigError("config.list", path=path, value=value[:80], detail=one_line(error, 300)) from error
 
 
 @functools.cache

@@ -22,6 +22,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from studio.errors import one_line
 from studio.i18n import message
 from studio.model.hardware import ZERO_GPU
 from studio.runs import Run, RunWriter, State, checkpoints
@@ -118,7 +119,7 @@ def train(run: RunWriter, context: Context, token: str | None, while_waiting: Ca
         run = RunWriter.take_over(run, keep_request=is_requested)
         if is_requested or _last_step(run) > before:
             continue  # the next slice carries out the request
-        detail = " ".join(str(outcome.get("error") or "–").split())[:300]
+        detail = one_line(outcome.get("error") or "–", 300)
         run.note(message("log.slice", seconds=f"{seconds():.0f}", detail=detail), "warning")
         run.enter(State.PAUSED)
         return

@@ -20,7 +20,7 @@ from typing import Any
 
 from studio import gpu_slices
 from studio.compare.comparison import Comparison
-from studio.errors import DeviceError, StudioError
+from studio.errors import DeviceError, StudioError, one_line
 from studio.i18n import message
 from studio.job import Job, Work
 from studio.model.adapter import ModelHost
@@ -70,7 +70,7 @@ class _JobFolder:
                 note = message("compare.note.slice_over", seconds=f"{gpu_slices.seconds():.0f}")
                 self._last = replace(self._last, notes=(*self._last.notes, note))
                 break
-            detail = " ".join(str(outcome.get("error") or "–").split())[:300]
+            detail = one_line(outcome.get("error") or "–", 300)
             key = "device.slice_ended" if (self._folder / _STARTED).exists() else "device.not_lent"
             raise DeviceError(key, detail=detail, seconds=f"{gpu_slices.seconds():.0f}")
         if self._last is not None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from studio.errors import CompareError
+from studio.errors import CompareError, one_line
 from studio.files import read_json
 from studio.model.weight_files import list_names
 
@@ -152,7 +152,7 @@ def _require_lora(folder: Path, settings: Mapping[str, Any]) -> None:
         more.append("init_lora_weights")
     kind = settings["peft_type"]
     if kind != "LORA" or more:
-        raise CompareError("compare.more_than_lora", folder=folder.name, kind=", ".join([_shorten(kind), *more]))
+        raise CompareError("compare.more_than_lora", folder=folder.name, kind=", ".join([one_line(kind, 120), *more]))
     try:
         _LoraSettings.model_validate(settings)
     except ValidationError as error:
@@ -161,7 +161,7 @@ def _require_lora(folder: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _bad_settings(folder: Path, file: str, field: str, value: Any) -> CompareError:
-    return CompareError("compare.bad_settings", folder=folder.name, file=file, field=field, value=_shorten(value))
+    return CompareError("compare.bad_settings", folder=folder.name, file=file, field=field, value=one_line(value, 120))
 
 
 def _of_module(path: str, table: Mapping[str, Any]) -> Any:
@@ -178,7 +178,7 @@ def _modules(folder: Path, settings: Mapping[str, Any]) -> dict[str, LoraShape]:
     for name, shape in shapes(folder).items():
         match = _PARTS.fullmatch(name.removeprefix(_PREFIX))
         if match is None or not name.startswith(_PREFIX):
-            raise CompareError("compare.more_than_lora", folder=folder.name, kind=_shorten(name))
+            raise CompareError("compare.more_than_lora", folder=folder.name, kind=one_line(name, 120))
         parts.setdefault(match[1], {})[match[2]] = shape
     if not parts:
         raise CompareError("compare.damaged", folder=folder.name, detail="0 × lora_A")
@@ -195,10 +195,10 @@ def _modules(folder: Path, settings: Mapping[str, Any]) -> dict[str, LoraShape]:
 def _matrices(folder: Path, path: str, parts: Mapping[str, tuple[int, ...]], settings: Mapping[str, Any]) -> LoraShape:
     first, second = (parts.get(f"lora_{side}.weight", parts.get(f"lora_embedding_{side}")) for side in "AB")
     if first is None or second is None or len(first) != 2 or len(second) != 2 or first[0] != second[1]:
-        raise CompareError("compare.damaged", folder=folder.name, detail=f"{_shorten(path)}: {first}, {second}")
+        raise CompareError("compare.damaged", folder=folder.name, detail=f"{one_line(path, 120)}: {first}, {second}")
     rank = first[0]
     if not 1 <= rank <= MAX_RANK or (not settings.get("rank_pattern") and rank != settings["r"]):
-        detail = f"r = {settings['r']}, {_shorten(path)}: {rank}"
+        detail = f"r = {settings['r']}, {one_line(path, 120)}: {rank}"
         raise CompareError("compare.contradicts", folder=folder.name, detail=detail)
     return LoraShape(inputs=first[1], outputs=second[0], rank=rank)
 
@@ -219,9 +219,4 @@ def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
         with safe_open(file, framework="numpy") as tensors:
             return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise CompareError("compare.damaged", folder=folder.name, detail=_shorten(error)) from error
-
-
-def _shorten(value: Any) -> str:
-    """Return a value from outside as one short line."""
-    return " ".join(str(value).split())[:120]
+        raise CompareError("compare.damaged", folder=folder.name, detail=one_line(error, 120)) from error

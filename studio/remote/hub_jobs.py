@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-from studio.errors import RunError, StudioError
+from studio.errors import RunError, StudioError, one_line
 from studio.model import hub_models
 from studio.remote import bundle, turn
 from studio.remote.record import JobRecord
@@ -161,7 +161,8 @@ def answer(request: Callable[..., Result], **arguments: Any) -> Result:
         status = getattr(response, "status_code", None)
         if status is None or status >= 500 or status == 429:
             raise ConnectionError(type(error).__name__) from None  # the text of a request may hold the token
-        refusal = HubRefusal("remote.refused", status=status, detail=_reason(error))
+        reason = one_line(getattr(error, "server_message", None) or type(error).__name__)
+        refusal = HubRefusal("remote.refused", status=status, detail=reason)
         refusal.status = status
     raise refusal
 
@@ -172,7 +173,3 @@ def _answered_now(request: Callable[[], Result]) -> Result:
         return answer(request)
     except ConnectionError as error:
         raise RunError("remote.unreachable", detail=str(error)) from None
-
-
-def _reason(error: Any) -> str:
-    return " ".join(str(getattr(error, "server_message", None) or type(error).__name__).split())[:200]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from studio import setting_text
 from studio.config import fields
-from studio.errors import ConfigError
+from studio.errors import ConfigError, one_line
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?::(?:(log)|step({_NUMBER})))?")
@@ -85,8 +85,7 @@ def read(path: str, written: str) -> Axis:
     try:
         listed = setting_text.read_yaml(f"[{written}]")
     except yaml.YAMLError as error:
-        detail = " ".join(str(error).split())
-        raise ConfigError("config.list", path=path, value=written[:80], detail=detail) from error
+        raise ConfigError("config.list", path=path, value=written[:80], detail=one_line(error, 300)) from error
     values = tuple(_value(each, info.annotation) for each in listed)
     if len(values) < 2:
         raise ConfigError("sweep.one_value", path=path, value=written[:80])
