@@ -150,7 +150,9 @@ class _Process:
                 self.end()
                 raise TemplateLimit from None
             if not line.endswith(b"\n"):
-                self._check_exit()
+                stderr, code = self.process.stderr.read(), self.process.wait()
+                self.end()
+                check_limit_exit(code, stderr)
                 raise TemplateLimit
         return json.loads(line.decode("utf-8", "surrogatepass"))
 
@@ -159,12 +161,6 @@ class _Process:
             line = json.dumps(value, ensure_ascii=False, default=str)
             self.process.stdin.write(line.encode("utf-8", "surrogatepass") + b"\n")
             self.process.stdin.flush()
-
-    def _check_exit(self) -> None:
-        """Raise ModelError unless the process ended at its limits."""
-        stderr, code = self.process.stderr.read(), self.process.wait()
-        self.end()
-        check_limit_exit(code, stderr)
 
 
 def _read(replies: IO[bytes], into: "queue.SimpleQueue[bytes]") -> None:

@@ -38,9 +38,9 @@ class Batch:
             length = max(self._mask.shape[1], mask.shape[1])
             for own, other in zip(self._cache.layers, cache.layers, strict=True):
                 if own.is_initialized:  # a layer may use the keys and values of another one
-                    own.keys = torch.cat([_fill(own.keys, length), _fill(other.keys, length)])
-                    own.values = torch.cat([_fill(own.values, length), _fill(other.values, length)])
-            self._mask = torch.cat([_fill_mask(self._mask, length), _fill_mask(mask, length)])
+                    own.keys = torch.cat([_fill(own.keys, length, -2), _fill(other.keys, length, -2)])
+                    own.values = torch.cat([_fill(own.values, length, -2), _fill(other.values, length, -2)])
+            self._mask = torch.cat([_fill(self._mask, length, -1), _fill(mask, length, -1)])
         self._names += names
         return logits
 
@@ -96,17 +96,11 @@ class Batch:
         return output.logits[:, -1].to(torch.float32)
 
 
-def _fill(states: Any, length: int) -> Any:
-    """Fill keys or values (rows × heads × length × size) up on the left."""
+def _fill(values: Any, length: int, dim: int) -> Any:
+    """Fill a tensor up on the left of a dimension, which is counted from the last one, -1."""
     from torch.nn.functional import pad
 
-    return pad(states, (0, 0, length - states.shape[2], 0))
-
-
-def _fill_mask(mask: Any, length: int) -> Any:
-    from torch.nn.functional import pad
-
-    return pad(mask, (length - mask.shape[1], 0))
+    return pad(values, (0, 0) * (-1 - dim) + (length - values.shape[dim], 0))
 
 
 def can_join(model: Callable[[], Any], pad: int) -> bool:

@@ -77,14 +77,11 @@ class Catalogue:
         parts = [(self.adapters[term[1]], term[2]) for term in terms if term]
         model = parts[0][0]
         column = model.column
-        if len(parts) > 1 or parts[0][1]:
-            share = 1 / len(parts)
-            weights = [float(weight) if weight else share for _, weight in parts]
-            if len(parts) > 1:
-                mix = Mix(tuple((each.column.adapter, w) for (each, _), w in zip(parts, weights, strict=True)))
-                column = Column(adapter=str(mix))
-            else:
-                column = replace(column, strength=weights[0])
+        if len(parts) > 1:
+            weights = [(each.column.adapter, float(weight or 1 / len(parts))) for each, weight in parts]
+            column = Column(adapter=str(Mix(tuple(weights))))
+        elif parts[0][1]:
+            column = replace(column, strength=float(parts[0][1]))
         if at:
             column = replace(column, strength=float(written))
         return ServedModel(name, model.run, column, rewrites)
