@@ -240,7 +240,7 @@ def show_check(config: RunConfig, measure: bool, as_json: bool, advice: "Advice 
                 "disk_bytes": plan and round(plan.disk_bytes),
                 "disk_free_bytes": round(result.disk_free),
                 "choices": console.choices_as_json(result.choices),
-                "measured": measured and {name: value for name, value in vars(measured).items() if name != "plan"},
+                "measured": measured and vars(measured),
                 **_advice_json(advice),
             }
         )

@@ -18,7 +18,6 @@ from studio.runs.curve import read_curve
 from studio.train import plan, recorded_rows, samples, start_adapter
 from studio.train.best_adapter import BestAdapter
 from studio.train.interrupts import StopRequested
-from studio.train.plan import Plan
 
 POLL_SECONDS = 0.005
 
@@ -27,7 +26,6 @@ POLL_SECONDS = 0.005
 class TrialResult:
     """What two steps on the longest rows took."""
 
-    plan: Plan
     peak_bytes: int
     """The most memory that loading, training and its adapter added to the process, or took on the device."""
     step_seconds: float
@@ -81,7 +79,7 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialR
     if config.samples.mode == "auto":
         longest_answer = config.generation.max_new_tokens
         seconds *= 1 + samples.choose_schedule(config.samples, longest_answer, planned.steps, seconds, speed).share
-    return TrialResult(planned, int(max(peak)), step_seconds, seconds)
+    return TrialResult(int(max(peak)), step_seconds, seconds)
 
 
 @contextmanager

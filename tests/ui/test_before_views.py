@@ -51,7 +51,7 @@ def test_what_blocks_is_listed_and_its_markup_is_text():
 
 
 def test_what_was_measured_is_said_beside_the_forecast(found):
-    told = before_views.preflight(found, TrialResult(found.plan, 1_300_000_000, 2.5, 150.0), "en")
+    told = before_views.preflight(found, TrialResult(1_300_000_000, 2.5, 150.0), "en")
     assert "at most 1.3 GB, 2.50 s a step, about 2 min in all" in told
 
 
