@@ -3,9 +3,8 @@
 import getpass
 import signal
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.progress import TimeElapsedColumn
@@ -15,24 +14,20 @@ from studio.cli import console
 from studio.cli.console import LANGUAGE, AsJson, RunId, err, out, text
 from studio.compare.columns import MAX_STRENGTH
 from studio.errors import ExportError
-from studio.export.request import FORMATS, KINDS, ExportRequest
+from studio.export.request import FORMATS, ExportRequest, Kind, NumberFormat
 from studio.i18n import Message, message
 
 app = typer.Typer()
-_FORMER = "ollama"
-"""The name of a kind that GGUF has replaced."""
-_Kind = StrEnum("_Kind", {kind.upper(): kind for kind in (*KINDS, _FORMER)})
-_Precision = StrEnum("_Precision", {name.upper(): name for name in FORMATS["gguf"]})
 
 
 @app.command(help=text("cli.export"))
 def export(
     run_id: RunId,
-    to: Annotated[_Kind, typer.Option("--to", help=text("cli.to"))],
+    to: Annotated[Literal[Kind, "ollama"], typer.Option("--to", help=text("cli.to"))],
     out_path: Annotated[Path | None, typer.Option("--out", help=text("cli.export_out"))] = None,
     packed: Annotated[bool, typer.Option("--zip", help=text("cli.zip"))] = False,
     verify: Annotated[bool, typer.Option("--verify", help=text("cli.verify"))] = False,
-    precision: Annotated[_Precision, typer.Option("--precision", help=text("cli.precision"))] = _Precision("auto"),
+    precision: Annotated[NumberFormat, typer.Option("--precision", help=text("cli.precision"))] = "auto",
     converter: Annotated[Path | None, typer.Option("--converter", hidden=True)] = None,
     push: Annotated[str | None, typer.Option("--push", metavar="OWNER/NAME", help=text("cli.push"))] = None,
     public: Annotated[bool, typer.Option("--public", help=text("cli.public"))] = False,
@@ -45,8 +40,8 @@ def export(
     from studio import gpu
 
     run = runs.find(run_id)
-    kind = "gguf" if to == _FORMER else str(to)
-    replaced = [message("cli.ollama_is_gguf")] if to == _FORMER else []
+    kind = "gguf" if to == "ollama" else to  # which GGUF has replaced
+    replaced = [message("cli.ollama_is_gguf")] if to == "ollama" else []
     replaced += [message("cli.no_converter", path=str(converter))] if converter else []
     if precision != "auto" and kind not in FORMATS:
         raise ExportError("export.no_formats", kind=kind, kinds=", ".join(FORMATS))

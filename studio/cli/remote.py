@@ -1,7 +1,7 @@
 """The options of `train` for another machine: --on, --flavor, --timeout, --write-job."""
 
-from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 import typer
 
@@ -12,11 +12,8 @@ from studio.remote import record
 from studio.remote.record import FLAVOR, TIMEOUT
 from studio.runs import Run
 
-
-class Place(StrEnum):
-    """Where a run can be carried out but here."""
-
-    HF_JOBS = "hf-jobs"
+Place = Literal["hf-jobs"]
+"""Where a run can be carried out but here."""
 
 
 def start(

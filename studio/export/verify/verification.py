@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from studio.export.request import QUANTIZED
+from studio.export.request import QUANTIZED, Kind
 from studio.files import read_as, replace_file
 from studio.i18n import Message, message
 from studio.model.adapter_files import BASE_RECORD
@@ -25,7 +25,6 @@ QUANTIZED_PERPLEXITY = 1.5
 """The largest factor by which quantizing may raise the perplexity; 8 and 5 bits raise it by a few percent."""
 
 RowSource = Literal["held_out", "trained"]
-VerifiedKind = Literal["adapter", "merged", "script", "example", "space", "gguf"]
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ def compare_losses(expected: Mapping[int, float], actual: Mapping[int, float], p
 class Verification:
     """The result of verifying an export."""
 
-    kind: VerifiedKind
+    kind: Kind
     precision: str
     agreement: Agreement | None = None
     """With the run's own answers; for a merged model with the adapter on the same base in the same dtype; for a GGUF
