@@ -266,11 +266,11 @@ def max_memory(weights: float, embedding: float, layers: int, free: Sequence[flo
     return {card: int(min(room[card], free[card])) if share or card == last else 0 for card, share in enumerate(parts)}
 
 
-def describe(wanted_precision: str = "auto") -> list[Choice]:
+def describe() -> list[Choice]:
     """Return what is known and chosen for this machine: the device card."""
     return [
         Choice("device", device_name(), message("choice.device." + device())),
-        precision(wanted_precision),
+        precision("auto"),
         Choice("memory", f"{free_memory() / 1e9:.1f} GB", message("choice.memory")),
     ]
 

@@ -277,8 +277,8 @@ def too_few_steps(measured: Measurements) -> Finding | None:
     return finding("too_few_steps", "warning", figures, **words)
 
 
-def _medians(values: Any, most: int = 20) -> Any:
-    return numpy.array([numpy.median(part) for part in numpy.array_split(values, min(most, len(values)))])
+def _medians(values: Any) -> Any:
+    return numpy.array([numpy.median(part) for part in numpy.array_split(values, min(20, len(values)))])
 
 
 def plateau(measured: Measurements) -> Finding | None:
