@@ -91,7 +91,7 @@ def store(
     check: Callable[[SavedAdapter], object] = lambda saved: None,
     name: str = "adapter",
 ) -> Upload:
-    """Check what was uploaded and keep it once, called after its zip or `name`; `check` may raise, as this does."""
+    """Check what was uploaded and keep it once, called after its zip or `name`; raises CompareError, as `check` may."""
     with _draft() as draft:
         if len(paths) == 1 and paths[0].suffix.lower() == ".zip":
             _unpack(paths[0], draft)

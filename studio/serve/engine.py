@@ -112,12 +112,8 @@ class Engine:
         """Refuse further calls, and end those that are open."""
         with self._lock:
             self._is_closed = True
-            calls = [*self._pending, *(row.call for row in self._active)]
-            self._pending.clear()
             self._wake.set()
-        for call in calls:
-            call.cancel()
-            call.show(ServeError("serve.closing"))
+            self._end_calls(ServeError("serve.closing"))
 
     def _start_job(self) -> None:
         job = self._thread.submit(Job(self._work))
@@ -130,11 +126,15 @@ class Engine:
 
     def _fail(self, error: StudioError) -> None:
         with self._lock:
-            calls = [*self._pending, *(row.call for row in self._active)]
-            self._pending.clear()
+            self._end_calls(error)
             self._active, self._has_job = [], False
-        for call in calls:
+
+    def _end_calls(self, error: StudioError, active: bool = True) -> None:
+        """End the calls that wait, and the active ones too, with an error; the lock is the caller's."""
+        for call in [*self._pending, *(row.call for row in self._active if active)]:
+            call.cancel()
             call.show(error)
+        self._pending.clear()
 
     def _work(self, host: ModelHost, training: Run | None, show: Callable[[Any], None], stop: threading.Event) -> None:
         import torch
@@ -163,7 +163,8 @@ class Engine:
                     raise ServeError("serve.closing")
                 is_taken = self._thread.is_taken
                 if is_taken:
-                    self._refuse_pending()
+                    with self._lock:
+                        self._end_calls(ServeError("serve.busy"), active=False)
                 leaves = is_taken or self._thread.has_interactive
                 if not leaves and self._has_pending() and not columns.is_full:
                     if decoder is None:
@@ -196,13 +197,6 @@ class Engine:
     def _has_pending(self) -> bool:
         with self._lock:
             return bool(self._pending)
-
-    def _refuse_pending(self) -> None:
-        with self._lock:
-            calls = [*self._pending]
-            self._pending.clear()
-        for call in calls:
-            call.show(ServeError("serve.busy"))
 
     def _can_join(self, host: ModelHost) -> bool:
         if self._joins[0] is not host.loaded:
