@@ -267,10 +267,11 @@ class _Columns:
 
     def _new_row(self, call: Call) -> Row:
         loaded = self.load(call.model.column)
-        renderer = self._renderer(call.model.run, loaded.tokenizer)
-        if call.is_text:
-            renderer = PlainRenderer(loaded.tokenizer)
-        elif len(call.turns) > 1 and not isinstance(renderer, ChatRenderer):
+        run = call.model.run
+        if run.id not in self._renderers:
+            self._renderers[run.id] = run_renderer(run, loaded.tokenizer)
+        renderer = PlainRenderer(loaded.tokenizer) if call.is_text else self._renderers[run.id]
+        if not call.is_text and len(call.turns) > 1 and not isinstance(renderer, ChatRenderer):
             raise CompareError("compare.one_turn")
         ids = tokens.prompt_ids(renderer.question(call.turns), loaded.tokenizer)
         field_name = "prompt" if call.is_text else "messages"
@@ -289,8 +290,3 @@ class _Columns:
             most=min(call.settings.max_new_tokens, most - len(ids)),
             alone=not loaded.mixes and loaded.names[0] != generate.BASE_MODEL,
         )
-
-    def _renderer(self, run: Run, tokenizer: Any) -> Any:
-        if run.id not in self._renderers:
-            self._renderers[run.id] = run_renderer(run, tokenizer)
-        return self._renderers[run.id]

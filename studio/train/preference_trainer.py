@@ -150,14 +150,11 @@ class PreferenceTrainer(Trainer):
         """Return what TRL has measured of a micro-batch, each with the number of rows that it is the mean of."""
         raise NotImplementedError
 
-    def _means(self) -> dict[str, float]:
-        return {name: total / weight for name, (total, weight) in self._sums.items() if weight}
-
     @override
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the reward margin, and the share of pairs whose better answer has the higher reward, as means of rows."""
         prefix = "" if self.model.training else "eval_"
-        means = self._means()
+        means = {name: total / weight for name, (total, weight) in self._sums.items() if weight}
         if {"good", "bad"} <= means.keys():
             means["margin"] = means["good"] - means["bad"]
         logs |= {f"{prefix}{name}": means[name] for name in ("margin", "accuracy") if name in means}
