@@ -64,10 +64,6 @@ class ModelHost:
                 self.base_bytes[card] = self.base_bytes.get(card, 0) + part.numel() * part.element_size()
         return self.loaded
 
-    def put_adapter(self, peft_model: Any, name: str) -> None:
-        """Remember the PEFT model that now wraps the base."""
-        self.peft, self.adapter = peft_model, name
-
     def gather(self) -> None:
         """Gather the adapter's weights where they are sharded over processes; a collective call."""
         if processes.sharded():
@@ -86,7 +82,7 @@ class ModelHost:
                     self.loaded.model, folder, adapter_name=name, config=saved.lora_config(), use_safetensors=True
                 )
                 wrapped.eval()
-                self.put_adapter(wrapped, name)
+                self.peft, self.adapter = wrapped, name
             elif name not in self.peft.peft_config:
                 self.peft.add_adapter(name, saved.lora_config())
                 self.peft.load_adapter(folder, name, torch_device=str(self.loaded.model.device), use_safetensors=True)

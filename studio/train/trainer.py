@@ -71,7 +71,7 @@ def build_trainer(
     wrapped = adapter.wrap_model(loaded.model, lora, adapter_name=adapter.TUNED)
     if config.model.adapter is not None:
         start_adapter.load_weights(run, wrapped)
-    host.put_adapter(wrapped, run.id)
+    host.peft, host.adapter = wrapped, run.id
     if settings.method == "sft":
         own: dict[str, Any] = {"dataset_kwargs": {"skip_prepare_dataset": True}, "packing": False}
     else:

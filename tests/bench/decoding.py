@@ -57,7 +57,7 @@ def made_run(host, model_id):
         if "lora_B" in name:
             weights.data.normal_(std=0.01)
     adapter.save(wrapped, loaded.tokenizer, run.adapter, located.identity)
-    host.put_adapter(wrapped, "")
+    host.peft, host.adapter = wrapped, ""
     host.remove_adapter()
     run.resolve({"mapping": prepare.mapping(config.data).mapping.model_dump(mode="json"), "base": located.identity})
     return run
