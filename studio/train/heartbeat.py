@@ -63,9 +63,8 @@ def _gpu_usage() -> GpuUsage | None:
         return None
     readings = {}
     for name in ("temperature", "utilization"):
-        with contextlib.suppress(
-            Exception
-        ):  # without NVIDIA's library, and for what a card does not tell (a part of one, say)
+        # without NVIDIA's library, and for what a card does not tell (a part of one, say)
+        with contextlib.suppress(Exception):
             readings[name] = getattr(cuda, name)(0)
     return GpuUsage(used=total - free, total=total, **readings)
 
@@ -86,7 +85,7 @@ def writing(run: Run) -> Iterator[None]:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
 
-    thread = threading.Thread(target=beat, name="pulse", daemon=True)
+    thread = threading.Thread(target=beat, name="run-heartbeat", daemon=True)
     thread.start()
     try:
         yield
