@@ -164,8 +164,8 @@ def to_json(value: Any) -> str:
 _adapter = functools.cache(TypeAdapter)
 
 
-def replace_file(path: Path, content: str | bytes) -> None:
-    """Write `content` to `path` atomically: a reader sees the old file or the new one, also after a power cut."""
+def replace_file(path: Path, content: str | bytes, *, durable: bool = True) -> None:
+    """Write a file atomically: a reader sees the old one or the new one, if `durable` also after a power cut."""
     data = content.encode("utf-8") if isinstance(content, str) else content
     draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.draft")
     with space_for(path.parent, lambda: len(data)):
@@ -173,11 +173,13 @@ def replace_file(path: Path, content: str | bytes) -> None:
             with open(draft, "wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             os.replace(draft, path)
         finally:
             draft.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def write_json_lines(path: Path, rows: Iterable[Any]) -> int:

@@ -21,6 +21,7 @@ from typing import Any
 from studio import gpu_slices
 from studio.compare.comparison import Comparison
 from studio.errors import DeviceError, StudioError, one_line
+from studio.files import replace_file
 from studio.i18n import message
 from studio.job import Job, Work
 from studio.model.adapter import ModelHost
@@ -104,17 +105,10 @@ def work_in_slice(folder: Path, seconds: float) -> bool:
     threading.Thread(target=job.run, args=(ModelHost(), None, must_stop), name="gpu").start()
     try:
         for update in job.updates():
-            _write(folder / _UPDATE, pickle.dumps(update))
+            replace_file(folder / _UPDATE, pickle.dumps(update), durable=False)
     except StudioError as error:
-        _write(folder / _ERROR, pickle.dumps((type(error), error.key, error.values)))
+        replace_file(folder / _ERROR, pickle.dumps((type(error), error.key, error.values)), durable=False)
     return is_time_over
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file that another process reads: the whole or nothing, and for no longer than both live."""
-    draft = path.with_suffix(".draft")
-    draft.write_bytes(data)
-    draft.replace(path)
 
 
 if __name__ == "__main__":

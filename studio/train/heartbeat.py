@@ -4,7 +4,6 @@ Nothing here imports torch: before it is loaded no GPU is in use.
 """
 
 import contextlib
-import os
 import sys
 import threading
 import time
@@ -13,7 +12,8 @@ from collections.abc import Iterator
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-from studio.files import read_as
+from studio.errors import HomeError
+from studio.files import read_as, replace_file
 from studio.runs import RESOURCE_USAGE, Run
 
 INTERVAL_SECONDS = 1.0
@@ -73,17 +73,13 @@ def _gpu_usage() -> GpuUsage | None:
 def writing(run: Run) -> Iterator[None]:
     """Write the signs of life of a run until its work is over."""
     over = threading.Event()
-    path, draft = run.path / RESOURCE_USAGE, run.path / f".{RESOURCE_USAGE}.draft"
 
     def beat() -> None:
         while True:
-            with contextlib.suppress(OSError):
-                draft.write_text(measure().model_dump_json())
-                os.replace(draft, path)
+            with contextlib.suppress(OSError, HomeError):
+                replace_file(run.path / RESOURCE_USAGE, measure().model_dump_json(), durable=False)
             if over.wait(INTERVAL_SECONDS):
                 break
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
 
     thread = threading.Thread(target=beat, name="run-heartbeat", daemon=True)
     thread.start()
