@@ -68,13 +68,11 @@ def make(
     if needs_speaker(request, material):
         speakers = listed((f"{name} ({count:,})" for name, count in summary.speakers.most_common()), 20)
         raise DataError("material.whose", speakers=speakers)
-    if request.speaker and not summary.speakers:
+    recipes_ = request.recipes or ((CHAT,) if summary.speakers else ("beginning",))
+    if not summary.speakers and (request.speaker or CHAT in recipes_):
         raise DataError("material.no_chat", name=request.paths[0].name, formats=KNOWN_CHATS)
     speaker = conversations.resolve_speaker(request.speaker, summary.speakers) if request.speaker else ""
-    recipes_ = request.recipes or ((CHAT,) if summary.speakers else ("beginning",))
     summary.recipes = Counter(dict.fromkeys(recipes_, 0))
-    if CHAT in recipes_ and not summary.speakers:
-        raise DataError("material.no_chat", name=request.paths[0].name, formats=KNOWN_CHATS)
     summary.is_scrubbed = bool(summary.speakers) if request.scrub is None else request.scrub
     keep = request.keep if summary.is_scrubbed else frozenset(privacy.KINDS)
     scrubber = Scrubber([name for name in summary.speakers if name != speaker], summary.language, keep)
@@ -85,7 +83,7 @@ def make(
     if summary.speakers:
         summary.silence = _silence(request, material)
     writing = lambda share: on_progress(_READING_SHARE + (1 - _READING_SHARE) * share)  # noqa: E731
-    streams, notes = _Making(request, material, speaker, scrub, tokens, writer, writing).streams()
+    streams, notes = _RowMaker(request, material, speaker, scrub, tokens, writer, writing).streams()
     rows = interleave(streams)
     if len(streams) > 1:
         rows = _in_one_shape(rows, CHAT in recipes_)
@@ -128,8 +126,8 @@ def _silence(request: Request, material: Material) -> conversations.Silence:
 
 
 @dataclass
-class _Making:
-    """What all recipes of one making share."""
+class _RowMaker:
+    """Makes the rows of all recipes of a request."""
 
     request: Request
     material: Material
