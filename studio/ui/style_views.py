@@ -6,11 +6,10 @@ from itertools import groupby
 
 from studio.compare.columns import Column
 from studio.data import speech_levels
-from studio.events import StyleMeasured
+from studio.events import Interval, StyleMeasured
 from studio.i18n import Message, text
 from studio.runs import Run
 from studio.style import prompted_store
-from studio.style.bootstrap import Estimate
 from studio.style.headline import headline
 from studio.style.report import ColumnReport, Curve, CurvePoint, StyleReport
 from studio.style.request import StyleProgress
@@ -162,7 +161,7 @@ def _cells(column: ColumnReport, language: str) -> list[str]:
     ]
 
 
-def _interval(estimate: Estimate, factor: float = 1.0) -> str:
+def _interval(estimate: Interval, factor: float = 1.0) -> str:
     value, low, high = (factor * each for each in (estimate.value, estimate.low, estimate.high))
     return f"<b>{value:z.0f} %</b> <small>[{low:z.0f}–{high:z.0f}]</small>"
 
