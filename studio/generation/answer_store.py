@@ -17,8 +17,8 @@ class Stopped(Exception):
     """A stop was requested."""
 
 
-def check_stop(stop: threading.Event, share: float = 0.0) -> None:
-    """Raise Stopped where a stop was requested; a partial of it can be called with the share done."""
+def check_stop(stop: threading.Event) -> None:
+    """Raise Stopped where a stop was requested."""
     if stop.is_set():
         raise Stopped
 

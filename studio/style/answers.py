@@ -37,17 +37,6 @@ def open_store(
     return AnswerStore.open(user_cache(FOLDER) if column.is_base else run / FOLDER, depends_on)
 
 
-def only(models: LoadedColumns, columns: Sequence[int]) -> ModelSet:
-    """Return some of the columns of loaded models, to answer by themselves."""
-    names = tuple(models.names[column] for column in columns)
-    return ModelSet(models.model, models.tokenizer, models.stops, names, models.mixes and set(names) != {BASE_MODEL})
-
-
-def base_of(models: LoadedColumns) -> ModelSet:
-    """Return the untouched base of loaded models."""
-    return ModelSet(models.model, models.tokenizer, models.stops, (BASE_MODEL,), False)
-
-
 @dataclass
 class ColumnAnswers:
     """Answers prompts with columns, and takes from the stores what was answered before."""
@@ -90,7 +79,7 @@ class ColumnAnswers:
             missing = [number for number in group if any(prompt not in stores[number] for prompt in prompts[number])]
             self._advance(len(rows) * (len(group) - len(missing)))
             if missing:
-                models = only(self.models, missing)
+                models = self.models.only(*(self.models.names[number] for number in missing))
                 self._answer(models, [stores[number] for number in missing], [prompts[number] for number in missing])
             result |= {number: [stores[number][prompt] for prompt in prompts[number]] for number in group}
         return [result[number] for number in numbers]
@@ -98,7 +87,7 @@ class ColumnAnswers:
     def answer_with(self, column: Column, rows: Sequence[HeldOutRow]) -> list[Answer]:
         """Return the answers of the base with a context of its own, which is no loaded column."""
         store, prompts = self._store(column, None), self.prompts(column, rows)
-        self._answer(base_of(self.models), [store], [prompts])
+        self._answer(self.models.only(BASE_MODEL), [store], [prompts])
         return [store[prompt] for prompt in prompts]
 
     def _answer(

@@ -20,13 +20,14 @@ from studio.data.tokens import IGNORED
 from studio.files import replace_file, to_json, user_cache
 from studio.generation import generate, held_out
 from studio.generation.answer_store import Answer, Stopped
+from studio.generation.generate import BASE_MODEL
 from studio.generation.held_out import HeldOutRow
 from studio.generation.job_context import JobContext
 from studio.i18n import Message, message
 from studio.journal import digest
 from studio.runs import Run
 from studio.style import bootstrap, headline, prompted_store, style_store
-from studio.style.answers import FOLDER, ColumnAnswers, base_of, only
+from studio.style.answers import FOLDER, ColumnAnswers
 from studio.style.drift import Drift, drift, score_ordinary
 from studio.style.measurement import CURVE_FACTORS, CURVE_PROMPTS, AnsweredColumn, Measurement
 from studio.style.prompted import choose_prompt, example_room
@@ -149,7 +150,7 @@ class _StyleJob:
         on_curve = self._answered(strengths, curve_rows)
 
         began = time.perf_counter()
-        base, trained_text = base_of(self._models), self._training_text(trained)
+        base, trained_text = self._models.only(BASE_MODEL), self._training_text(trained)
         store = user_cache(FOLDER) / f"scores-{self._scores_id(rows, texts)}"
         scorer = AnswerScorer(self._run, base, rows, classifier, trained_text, self._job.check_stop, store)
         measurement = Measurement(scorer, folds, train, columns, self._drifts(measured), self._notes)
@@ -228,7 +229,8 @@ class _StyleJob:
         rows = [row for row in rows if row.answer]
         if not rows:
             return {}
-        scores = score_ordinary(only(self._models, numbers), self._models.names[0], rows, self._job.check_stop)
+        models = self._models.only(*(self._models.names[number] for number in numbers))
+        scores = score_ordinary(models, self._models.names[0], rows, self._job.check_stop)
         weights = bootstrap.draws(len(rows))
         return {
             self._columns[number]: drift(own, scores[0], weights) for number, own in zip(numbers, scores, strict=True)

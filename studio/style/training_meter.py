@@ -144,10 +144,10 @@ class _Opening:
         return TrainingMeter(self._setup.host, self._scorer(self._rows, classifier), references, folds.author)
 
     def _scorer(self, rows: Sequence[HeldOutRow], classifier: StyleClassifier | None = None) -> AnswerScorer:
-        def on_progress(share: float) -> None:
-            self._setup.on_progress()
+        return AnswerScorer(self._run, self._models, rows, classifier, TrainingText(()), self._on_progress)
 
-        return AnswerScorer(self._run, self._models, rows, classifier, TrainingText(()), on_progress)
+    def _on_progress(self, done: float) -> None:
+        self._setup.on_progress()
 
     def _choose_references(self) -> References:
         seconds = self._setup.seconds
@@ -206,11 +206,7 @@ class _Opening:
         """Return the base's answers, cut; those of earlier runs and measurements are taken from the cache."""
         prompts = [row.question for row in rows]
         missing = [prompt for prompt in prompts if self._store_of(prompt) is None]
-
-        def on_progress(count: float) -> None:
-            self._setup.on_progress()
-
-        stop = threading.Event()
+        stop, on_progress = threading.Event(), self._on_progress
         answer_missing(self._models, self._stores[-1:], [missing], self._settings, stop, on_progress, on_progress)
         return [self._cut(store[prompt].text) for prompt in prompts if (store := self._store_of(prompt))]
 
