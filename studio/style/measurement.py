@@ -103,28 +103,15 @@ class Measurement:
     @cached_property
     def _anchors(self) -> Anchors:
         """The author's figures on the same prompts, or on training rows where the prompts have no references."""
-        base = self._scores[0]
-        weights = bootstrap.draws(len(base.style))
-        if self._author:
-            return Anchors(
-                base_style=base.style,
-                author_style=self._author.style,
-                author_log_perplexity=self._author.log_perplexity,
-                weights=weights,
-                author_repeated=fmean(self._author.repeated),
-                separable=self.folds.is_separable,
-            )
-        self.notes.append(message("style.note.no_references"))
-        rows = evenly_spaced(self.train, len(base.style))
-        texts = [row.reference or "" for row in rows]
-        return Anchors(
-            base_style=base.style,
-            author_style=self.folds.author,
-            author_log_perplexity=self.scorer.log_perplexities(texts),
-            weights=weights,
-            author_repeated=fmean([fluency.repeated_ngrams(text) for text in texts]),
-            separable=self.folds.is_separable,
-        )
+        base = self._scores[0].style
+        if author := self._author:
+            style, losses, repeated = author.style, author.log_perplexity, author.repeated
+        else:
+            self.notes.append(message("style.note.no_references"))
+            texts = [row.reference or "" for row in evenly_spaced(self.train, len(base))]
+            style, losses = self.folds.author, self.scorer.log_perplexities(texts)
+            repeated = tuple(map(fluency.repeated_ngrams, texts))
+        return Anchors(base, style, losses, bootstrap.draws(len(base)), fmean(repeated), self.folds.is_separable)
 
     def _report(self, column: AnsweredColumn, scores: AnswerScores) -> ColumnReport:
         return column_report(

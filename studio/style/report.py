@@ -179,13 +179,11 @@ class Anchors:
         def chosen(scores: Sequence[float]) -> Sequence[float]:
             return [scores[row] for row in rows] if len(scores) == len(self.base_style) else scores
 
-        losses, style = chosen(self.author_log_perplexity), chosen(self.author_style)
-        base = [self.base_style[row] for row in rows]
         return replace(
             self,
-            base_style=base,
-            author_style=style,
-            author_log_perplexity=losses,
+            base_style=chosen(self.base_style),
+            author_style=chosen(self.author_style),
+            author_log_perplexity=chosen(self.author_log_perplexity),
             weights=bootstrap.draws(len(rows)),
         )
 
