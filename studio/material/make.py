@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from studio.data import provenance
+from studio.data.readers.base import OnProgress
 from studio.data.rows import evenly_spaced
 from studio.errors import DataError
 from studio.files import write_json_lines
@@ -18,17 +19,7 @@ from studio.material import conversations, documents, privacy, recipes, rewritin
 from studio.material.documents import Document
 from studio.material.message import Message
 from studio.material.passages import Passage, TokenCounter, passages
-from studio.material.reading import (
-    CHAT,
-    KNOWN_CHATS,
-    Material,
-    OnProgress,
-    Request,
-    Summary,
-    needs_speaker,
-    read,
-    sample_of,
-)
+from studio.material.reading import CHAT, KNOWN_CHATS, Material, Request, Summary, needs_speaker, read, sample_of
 from studio.material.rewriting import RewritingRecipe, Writer
 from studio.material.scrub import Scrubber
 
