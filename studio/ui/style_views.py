@@ -18,7 +18,7 @@ from studio.style.strength import StyleWord
 from studio.ui.views import bar, column_label, empty, one_line, paragraph, run_name
 
 _COLUMNS = ("strength", "fit", "fluency", "ended", "copied", "drift", "tokens")
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 240, 44, 34
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 246, 44, 40
 """The size of the strength curve and of its margins, in units of its view box."""
 _MAX_LABELS = 7
 """Steps that are written under the points of a run."""
