@@ -39,7 +39,7 @@ _STATUS = {
     "compare.too_long": (400, "context_length_exceeded"),
 }
 """The status of an error, and its code in OpenAI's form; others are 400, or 500 where no request can help it."""
-_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
+_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "10"}}
 _PARAMS = {
     "serve.unknown_model": "model",
     "compare.one_turn": "messages",

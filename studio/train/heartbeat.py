@@ -12,8 +12,7 @@ from collections.abc import Iterator
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-from studio.errors import HomeError
-from studio.files import read_as, replace_file
+from studio.files import atomic_write, read_as
 from studio.runs import RESOURCE_USAGE, Run
 
 INTERVAL_SECONDS = 1.0
@@ -76,8 +75,8 @@ def writing(run: Run) -> Iterator[None]:
 
     def beat() -> None:
         while True:
-            with contextlib.suppress(OSError, HomeError):
-                replace_file(run.path / RESOURCE_USAGE, measure().model_dump_json(), durable=False)
+            with contextlib.suppress(OSError), atomic_write(run.path / RESOURCE_USAGE) as draft:
+                draft.write_text(measure().model_dump_json())
             if over.wait(INTERVAL_SECONDS):
                 break
 
