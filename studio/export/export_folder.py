@@ -9,7 +9,7 @@ from typing import Any
 
 from studio.errors import ExportError
 from studio.export.request import Kind
-from studio.files import read_json, replace_file, replace_folder, space_for
+from studio.files import atomic_write, read_json, replace_file, replace_folder, space_for
 from studio.model.adapter_files import BASE_RECORD
 from studio.runs import Run
 
@@ -68,17 +68,12 @@ def zipped(folder: Path) -> Path:
             is_ours = False
         if not is_ours:
             raise ExportError("export.not_ours", folder=str(final))
-    draft = final.with_name(f".{final.name}.draft")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    with space_for(final.parent, lambda: sum(path.stat().st_size for path in files)):
-        try:
-            with zipfile.ZipFile(draft, "w") as packed:
-                for path in files:
-                    method = zipfile.ZIP_STORED if path.suffix in _INCOMPRESSIBLE else zipfile.ZIP_DEFLATED
-                    packed.write(path, Path(folder.name) / path.relative_to(folder), method)
-            with open(draft, "rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(draft, final)
-        finally:
-            draft.unlink(missing_ok=True)
+    with space_for(final.parent, lambda: sum(path.stat().st_size for path in files)), atomic_write(final) as draft:
+        with zipfile.ZipFile(draft, "w") as packed:
+            for path in files:
+                method = zipfile.ZIP_STORED if path.suffix in _INCOMPRESSIBLE else zipfile.ZIP_DEFLATED
+                packed.write(path, Path(folder.name) / path.relative_to(folder), method)
+        with open(draft, "rb+") as file:
+            os.fsync(file.fileno())
     return final
