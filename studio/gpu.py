@@ -112,6 +112,7 @@ class GpuThread:
 
         if device_loss.is_lost():
             raise DeviceError("device.restart")
+        libraries.require_torch()
         here = devices()
         with self._starting, locks.acquire(home() / "start.lock"):
             if not wait and (alive := runs.alive_runs(here)):

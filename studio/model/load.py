@@ -122,9 +122,9 @@ def fetch(config: ModelConfig, on_progress: ProgressCallback = lambda share: Non
 
 @contextlib.contextmanager
 def examined_meanwhile(config: ModelConfig) -> Iterator[None]:
-    """Hash a model's weights and try its tokenizer in a thread while the caller imports libraries.
+    """Hash a model's weights and try its tokenizer and its template in a thread while the caller imports libraries.
 
-    Both wait for the disk and another process most of the time. What fails here, or is missing, fails when it is
+    All that waits for the disk and other processes most of the time. What fails here, or is missing, fails when it is
     needed.
     """
     located: Located | None = None
@@ -134,6 +134,7 @@ def examined_meanwhile(config: ModelConfig) -> Iterator[None]:
     def examine(located: Located) -> None:
         with contextlib.suppress(StudioError, OSError):
             check_tokenizer(located.path)
+            template.check(template.in_folder(located.path), located.path.name)
             _ = located.identity
 
     thread = threading.Thread(target=examine, args=(located,), name="examine-model", daemon=True)
