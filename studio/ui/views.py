@@ -6,9 +6,13 @@ Pure functions without Gradio. Whatever comes from rows, names or answers is esc
 import html
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from studio.i18n import DEFAULT_LANGUAGE, Message, has, message, text
-from studio.runs import Run, State, Status, created_at, folder, metadata
+from studio.runs import Run, State, Status, created_at, directory, folder, metadata
+
+if TYPE_CHECKING:
+    from studio.compare.columns import Column
 
 LABEL_COLOURS = {"context": "#94a3b8", "trained": "#0d9488", "cut": "#d97706"}
 
@@ -26,12 +30,12 @@ def choice_title(name: str) -> Message | str:
     return message(f"ui.choice.{name}") if has(f"ui.choice.{name}") else name
 
 
-def said(told: Message, language: str) -> str:
+def one_line(text_message: Message, language: str) -> str:
     """Put a message into words on one line; one that this version does not know is shown as its key."""
     try:
-        return " ".join(told.text(language).splitlines())
+        return " ".join(text_message.text(language).splitlines())
     except KeyError:
-        return told.key
+        return text_message.key
 
 
 # State, progress and time
@@ -40,6 +44,11 @@ def said(told: Message, language: str) -> str:
 def run_name(run_id: str) -> str:
     """Return a run's name as people read it, with the time at which it was made: `quickstart · 11-21 23:01` here."""
     return f"{metadata.name_of(Run(folder() / run_id))} · {day_and_time(created_at(run_id))}"
+
+
+def column_label(column: "Column", language: str) -> str:
+    """Return a column's name with the names of other runs in it in place of their ids."""
+    return directory.ID.sub(lambda run_id: run_name(run_id[0]), column.title(language))
 
 
 def day_and_time(at: float) -> str:
@@ -88,9 +97,9 @@ def bar(done: float | None, label: str) -> str:
 # Words
 
 
-def paragraph(told: Message, language: str, kind: str = "") -> str:
+def paragraph(text_message: Message, language: str, kind: str = "") -> str:
     """Return a message as one paragraph."""
-    return f'<p class="{html.escape(kind)}">{html.escape(said(told, language))}</p>'
+    return f'<p class="{html.escape(kind)}">{html.escape(one_line(text_message, language))}</p>'
 
 
 def choices_html(choices: Iterable[tuple[str, str, Message]], language: str) -> str:
@@ -98,8 +107,8 @@ def choices_html(choices: Iterable[tuple[str, str, Message]], language: str) -> 
     items = []
     for name, value, reason in choices:
         title = choice_title(name)
-        shown = said(title, language) if isinstance(title, Message) else title
-        parts = html.escape(shown), html.escape(value), html.escape(said(reason, language))
+        title_text = one_line(title, language) if isinstance(title, Message) else title
+        parts = html.escape(title_text), html.escape(value), html.escape(one_line(reason, language))
         items.append("<dt>{}</dt><dd><strong>{}</strong> <span>{}</span></dd>".format(*parts))
     return f'<dl class="choices">{"".join(items)}</dl>'
 

@@ -13,7 +13,7 @@ from studio.errors import ConfigError, StudioError
 from studio.i18n import message
 from studio.ui import before_views, scanning, views
 from studio.ui.before_views import Rate
-from studio.ui.failures import message_of, shown
+from studio.ui.failures import message_of, show_errors
 from studio.ui.frame import Frame
 from studio.ui.page import browser_state, view
 from studio.ui.words import Words
@@ -97,7 +97,7 @@ def connect(card: Before, frame: Frame, token: gr.Textbox) -> None:
 
     def looker(measure: bool) -> Callable[..., Iterator[dict[Any, Any]]]:
         @view(card.found, card.asked)
-        @shown(language)
+        @show_errors(language)
         def look(
             request: gr.Request, price: Any, currency: Any, base: RunConfig, *given: Any
         ) -> Iterator[dict[Any, Any]]:
@@ -110,7 +110,7 @@ def connect(card: Before, frame: Frame, token: gr.Textbox) -> None:
     def cancel(request: gr.Request) -> None:
         scanning.cancel(_session(request))
 
-    @shown(language)
+    @show_errors(language)
     def say(found: Any, price: Any, currency: Any) -> dict[Any, Any]:
         return _shown(card, frame, found, Rate.of(price, currency), language)
 
@@ -141,7 +141,7 @@ def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
     language = frame.language
 
     @view(card.found, card.asked)
-    @shown(language)
+    @show_errors(language)
     def look(
         request: gr.Request,
         asked: Any,
@@ -226,7 +226,7 @@ def _look(
     """
     session, config = _session(request), wanted.config
 
-    def check(going: scanning.Going) -> Any:
+    def check(going: scanning.OnProgress) -> Any:
         from studio import gpu
         from studio.data import source
         from studio.train import preflight
@@ -254,16 +254,16 @@ def _look(
         yield {**done, card.asked: config, **_render(card, frame, found, rate, language)}
 
 
-def _settle(going: scanning.Going, data: str) -> None:
+def _settle(going: scanning.OnProgress, data: str) -> None:
     until = time.monotonic() + SETTLED
     while time.monotonic() < until or scanning.busy(data):
         going(0.0)
         time.sleep(0.1)
 
 
-def _result(job: Any, going: scanning.Going) -> Any:
+def _result(job: Any, going: scanning.OnProgress) -> Any:
     """Wait for a job of the GPU thread; it ends when the work of the page does."""
-    while not job.done.wait(scanning.GLANCE):
+    while not job.done.wait(scanning.UPDATE_SECONDS):
         try:
             going(1.0)
         except scanning.Cancelled:
@@ -277,4 +277,4 @@ def _session(request: gr.Request) -> str:
 
 
 def _waiting(share: float | None, language: str) -> str:
-    return views.bar(share, views.said(message("ui.before.looking"), language))
+    return views.bar(share, views.one_line(message("ui.before.looking"), language))

@@ -17,9 +17,9 @@ from studio.compare.comparison_history import SavedComparison
 from studio.errors import CompareError, RunError, StudioError
 from studio.generation import held_out
 from studio.i18n import message
-from studio.ui import clock, compare_views, examples, jobs
+from studio.ui import compare_views, examples, jobs, polling
 from studio.ui import own_prompts_views as views
-from studio.ui.failures import box, shown
+from studio.ui.failures import box, show_errors
 from studio.ui.page import view
 from studio.ui.tabs import compare as tabs
 from studio.ui.tabs.compare import CompareTab
@@ -102,11 +102,11 @@ class OwnPrompts:
             self.stop: gr.update(interactive=busy),
         }
 
-    def connect(self, tab: CompareTab) -> tuple[Any, clock.Watch]:
+    def connect(self, tab: CompareTab) -> tuple[Any, polling.Watch]:
         """Connect the events; returns the one that streams answers, and how to look for what other pages do."""
         language = self.language
 
-        @shown(language)
+        @show_errors(language)
         def compare_all(written: str, *values: Any) -> Iterator[dict[Any, Any]]:
             from studio import gpu
 
@@ -131,7 +131,7 @@ class OwnPrompts:
             left_out = paragraph(message("ui.own_prompts.repeated", count=repeated), language, "hint")
             yield {**self.render(run_id), self.note: left_out if repeated else ""}
 
-        @shown(language)
+        @show_errors(language)
         def read(path: str) -> dict[Any, Any]:
             try:
                 prompts, left_out = held_out.read_prompts(Path(path))
@@ -145,16 +145,16 @@ class OwnPrompts:
             if run_id:
                 jobs.stop(run_id, KIND)
 
-        @shown(language)
+        @show_errors(language)
         def open_batches(run_id: str | None, written: str) -> dict[Any, Any]:
-            kept = next(iter(_batches(run_id)), None)
-            text = gr.skip() if (written or "").strip() or kept is None else _text(kept)
+            batch = next(iter(_batches(run_id)), None)
+            text = gr.skip() if (written or "").strip() or batch is None else _text(batch)
             return {**self.render(run_id), self.prompts: text}
 
-        @shown(language)
+        @show_errors(language)
         def reopen_batch(run_id: str | None, chosen: str | None) -> dict[Any, Any]:
-            kept = next((each for each in _batches(run_id) if each.id == chosen), None)
-            return {**self.render(run_id, chosen), self.prompts: _text(kept) if kept else gr.skip()}
+            batch = next((each for each in _batches(run_id) if each.id == chosen), None)
+            return {**self.render(run_id, chosen), self.prompts: _text(batch) if batch else gr.skip()}
 
         def find(run_id: str | None) -> str:
             return f"{run_id} {_stamp(run_id)} {bool(run_id) and jobs.busy(run_id, KIND)}"
@@ -174,7 +174,7 @@ class OwnPrompts:
         self.file.upload(read, self.file, [self.prompts, self.note], **_QUIET)
         self.saved.input(reopen_batch, [tab.run, self.saved], every, **_QUIET, **last)
         tab.run.change(open_batches, [tab.run, self.prompts], every, cancels=[event], **_QUIET, **last)
-        return event, clock.Watch(
+        return event, polling.Watch(
             lambda request, run_id: find(run_id), [tab.run], show, [tab.run, self.batch], every[:-1]
         )
 

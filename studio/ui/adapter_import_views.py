@@ -8,7 +8,7 @@ from studio.i18n import text
 from studio.model import hub_models
 from studio.model.uploaded_adapters import Upload
 from studio.ui.failures import box, message_of
-from studio.ui.views import bar
+from studio.ui.views import bar, column_label
 
 
 def hint(language: str) -> str:
@@ -21,7 +21,7 @@ def cancelled(language: str) -> str:
     return _quiet("ui.outside.cancelled", language)
 
 
-def going(key: str, share: float | None, language: str) -> str:
+def progress(key: str, share: float | None, language: str) -> str:
     """Return how far it is."""
     words = text(key, language)
     done = "" if share is None else f"<b>{share:.0%}</b>"
@@ -30,7 +30,7 @@ def going(key: str, share: float | None, language: str) -> str:
 
 def here(arrived: ExternalAdapter, language: str) -> str:
     """Return that an adapter is here, and how it is known that it was made for the base."""
-    title = html.escape(Column(adapter=arrived.column).title(language))
+    title = html.escape(column_label(Column(adapter=arrived.column), language))
     known = html.escape(
         text(f"ui.outside.known.{arrived.compatibility.known}", language, made_for=arrived.compatibility.made_for)
     )
@@ -44,7 +44,7 @@ def failure(error: Exception, language: str) -> str:
     return box(message_of(error), language)
 
 
-def kept(upload: Upload) -> tuple[str, str]:
+def saved(upload: Upload) -> tuple[str, str]:
     """Return an uploaded adapter as the list of what can be removed offers it: its name and size, and its column."""
     return f"{upload.name} · {hub_models.size(upload.bytes)}", upload.column
 
