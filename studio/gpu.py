@@ -354,8 +354,7 @@ class GpuThread:
         Waits for the run of another process to end, unless `give_up` is true; `on_wait` is called once if so.
         Interactive jobs run meanwhile.
         """
-        lock = _lock_devices()
-        if lock is None and not give_up():
+        if (lock := _lock_devices()) is None and not give_up():
             on_wait()
         while lock is None and not give_up():
             time.sleep(_POLL_SECONDS)
