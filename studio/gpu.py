@@ -111,6 +111,7 @@ class GpuThread:
 
         if is_device_lost():
             raise DeviceError("device.restart")
+        libraries.require_torch()
         here = devices()
         with self._starting, locks.acquire(home() / "start.lock"):
             if not wait and (alive := runs.alive_runs(here)):
@@ -347,8 +348,7 @@ class GpuThread:
     @contextlib.contextmanager
     def _device_lock(self, give_up: Callable[[], Any], on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Hold the locks of all devices; waits for other processes, after one `on_wait`, until `give_up` is true."""
-        lock = _lock_devices()
-        if lock is None and not give_up():
+        if (lock := _lock_devices()) is None and not give_up():
             on_wait()
         while lock is None and not give_up():
             time.sleep(_POLL_SECONDS)

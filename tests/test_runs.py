@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
 from studio import runs
+from studio.cli import training
 from studio.config import RunConfig
 from studio.errors import RunError
 from studio.events import Step
@@ -80,6 +82,22 @@ def test_another_process_with_the_same_number_is_not_the_owner():
     (run.path / "status.json").write_text(json.dumps(status))
     assert run.status().owner.pid == os.getpid()
     assert Run(run.path).status().state is State.INTERRUPTED
+
+
+def test_whoever_waits_for_a_run_of_this_process_waits_no_longer_than_it_lives():
+    run = runs.create(RunConfig())
+    began = time.monotonic()
+    Run(run.path).wait(0.05)
+    run.wait(0.05)
+    assert time.monotonic() - began >= 0.1
+    threading.Timer(0.2, run.enter, [State.FINISHED]).start()
+    assert training.follow(run, quiet=True) is State.FINISHED
+    run.wait(60)
+    assert time.monotonic() - began < 30
+    resumed = writer.RunWriter.take_over(run)
+    began = time.monotonic()
+    resumed.wait(0.05)
+    assert time.monotonic() - began >= 0.05
 
 
 def test_what_is_asked_of_a_run_is_read_back():

@@ -4,7 +4,6 @@ import logging
 import os
 import signal
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -385,7 +384,7 @@ def follow(run: Run, quiet: bool = False) -> State:
                 progress.update(task, description=label, total=status.total or None, completed=done or 0, loss=loss)
                 if not status.state.alive:
                     return status.state
-                time.sleep(0.3)
+                run.wait(0.3)
             except KeyboardInterrupt:
                 if run.requested() == "stop":
                     os._exit(130)  # the second time; the run counts as interrupted

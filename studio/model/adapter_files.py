@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from studio.errors import CompareError, one_line
 from studio.files import read_json
+from studio.model import template
 from studio.model.weight_files import list_names
 
 WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
@@ -87,11 +88,7 @@ class SavedAdapter:
     @property
     def template(self) -> str | None:
         """The chat template that lies beside it; None without one."""
-        file = self.folder / "chat_template.jinja"
-        if file.is_file() and file.stat().st_size <= _MAX_SETTINGS_BYTES:
-            return file.read_text(encoding="utf-8", errors="replace")
-        template = read_json(self.folder / "tokenizer_config.json", _MAX_SETTINGS_BYTES).get("chat_template")
-        return template if isinstance(template, str) else None
+        return template.in_folder(self.folder)
 
     def lora_config(self) -> Any:
         """Return PEFT's configuration, from checked settings alone."""

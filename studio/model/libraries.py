@@ -5,10 +5,15 @@ that is not ready; so whatever needs most of them asks here first.
 """
 
 import contextlib
+import functools
 import gc
 import importlib
+import importlib.metadata
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any
 
 _NAMES = (
     "torch",
@@ -32,10 +37,19 @@ def require() -> None:
     with _lock:
         if not _ready.is_set():
             with _without_collections():
-                for name in _NAMES:
-                    importlib.import_module(name)
-            gc.freeze()
+                importlib.import_module("torch")
+                _import_losses()
+                with _replaced(importlib.metadata, "packages_distributions", _Distributions):
+                    for name in _NAMES:
+                        importlib.import_module(name)
             _ready.set()
+
+
+def require_torch() -> None:
+    """Import torch alone, for whoever needs no more of it at first than the names of the devices."""
+    if "torch" not in sys.modules:  # else it is there, or another thread is at it, for which Python waits
+        with _lock, _without_collections():
+            importlib.import_module("torch")
 
 
 @contextlib.contextmanager
@@ -45,8 +59,60 @@ def _without_collections() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.freeze()  # first: the next object that is made would have all of it looked through
         if was_on:
             gc.enable()
+
+
+def _import_losses() -> None:
+    """Import transformers' losses without scipy, which those for finding objects in pictures import at once: 0.25 s.
+
+    No text model has these. Where a later transformers has nothing under these names, scipy is imported with the rest.
+    """
+    with contextlib.suppress(ImportError, AttributeError):
+        import transformers.utils
+
+        with _replaced(transformers.utils, "is_scipy_available", lambda: False):
+            importlib.import_module("transformers.loss.loss_utils")
+
+
+_packages_distributions = importlib.metadata.packages_distributions
+
+
+class _Distributions(Mapping[str, list[str]]):
+    """What `importlib.metadata.packages_distributions` returns, as far as it is needed.
+
+    It reads a file of each package there is, 0.2 s. TRL calls it as it is imported, and takes the distribution that is
+    called like the package where there is one: that is known without the others.
+    """
+
+    @functools.cached_property
+    def _known(self) -> Mapping[str, list[str]]:
+        return _packages_distributions()
+
+    def __getitem__(self, name: str) -> list[str]:
+        own = name.replace("_", "-")
+        try:
+            importlib.metadata.distribution(own)
+        except importlib.metadata.PackageNotFoundError:
+            return self._known[name]
+        return [own]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+@contextlib.contextmanager
+def _replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
 
 
 def are_imported() -> bool:

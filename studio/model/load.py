@@ -119,7 +119,7 @@ def fetch(config: ModelConfig, on_progress: ProgressCallback = lambda share: Non
 
 @contextlib.contextmanager
 def examined_meanwhile(config: ModelConfig) -> Iterator[None]:
-    """Hash a model's weights and try its tokenizer meanwhile; what fails here fails again when it is needed."""
+    """Hash a model's weights, try its tokenizer and template meanwhile; what fails here fails again when it is needed."""
     located: Located | None = None
     with contextlib.suppress(StudioError):
         located = None if libraries.are_imported() else locate(config)  # here: it may import what the caller will
@@ -127,6 +127,7 @@ def examined_meanwhile(config: ModelConfig) -> Iterator[None]:
     def examine(located: Located) -> None:
         with contextlib.suppress(StudioError, OSError):
             check_tokenizer(located.path)
+            template.check(template.in_folder(located.path), located.path.name)
             _ = located.identity
 
     thread = threading.Thread(target=examine, args=(located,), name="examine-model", daemon=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from studio.errors import ModelError
+from studio.files import read_json
 from studio.model import render
 from studio.model.subprocess_worker import check_limit_exit, environment
 
@@ -30,6 +31,7 @@ Message = tuple[str, str]
 
 WAIT_SECONDS = render.SECONDS + 25
 """Seconds until a process that does not answer is ended: its own limit counts only what it computes."""
+MAX_FILE_BYTES = 2 * 10**6
 MOST = 4
 """Processes at a time; beyond them, the one that was not used for longest ends as soon as nobody waits for it."""
 
@@ -100,6 +102,15 @@ def source_of(tokenizer: Any) -> str:
     if isinstance(template, dict):
         return template.get("default", "")
     return template or ""
+
+
+def in_folder(folder: Path) -> str | None:
+    """Return the chat template that lies in a folder with a tokenizer or an adapter, read without it; None without."""
+    file = folder / "chat_template.jinja"
+    if file.is_file() and file.stat().st_size <= MAX_FILE_BYTES:
+        return file.read_text(encoding="utf-8", errors="replace")
+    template = read_json(folder / "tokenizer_config.json", MAX_FILE_BYTES).get("chat_template")
+    return template if isinstance(template, str) else None
 
 
 def check(template: str | dict[str, str] | None, name: str) -> None:

@@ -120,6 +120,10 @@ class Run:
         """Return the run's status; a run whose owner is gone is `interrupted`."""
         return Status.model_validate_json((self.path / "status.json").read_bytes()).as_now(self.heartbeat_files)
 
+    def wait(self, seconds: float) -> None:
+        """Wait before the next look at the run; where this process carries it out, at most until it is over."""
+        time.sleep(seconds)
+
     def touch_heartbeat(self) -> None:
         """Give a sign of life of a run that waits, where nothing else is written; only for its owner."""
         with contextlib.suppress(OSError):  # it was taken away, and its end will be reported

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from studio.config import RunConfig
 from studio.errors import HomeError, RunError
 from studio.events import Chosen, Level, Note, PhaseChanged, StateChanged, to_line
@@ -33,7 +35,7 @@ class RunWriter(Run):
 
     def __init__(self, path: Path):
         super().__init__(path)
-        self._lock = threading.Lock()
+        self._lock, self._over = threading.Lock(), threading.Event()
         self._written = float("-inf")  # when the status was written last, by the monotonic clock
         self._status = Status.model_validate_json((path / "status.json").read_bytes())
 
@@ -129,6 +131,14 @@ class RunWriter(Run):
             if state.alive:
                 raise
         self.update(state=state, progress=None, **changes)
+        if state.alive:
+            self._over.clear()
+        else:
+            self._over.set()
+
+    @override
+    def wait(self, seconds: float) -> None:
+        self._over.wait(seconds)
 
     def enter_phase(self, phase: str) -> None:
         """Begin a phase, as an event and in the status."""

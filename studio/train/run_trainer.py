@@ -50,16 +50,23 @@ class RunTrainer(Trainer):
         """Steps that float16's gradient scaler has left out: since the start or the resume, and in a row up to now."""
         self.after_step: dict[str, Any] = {}
         """The state of the random number generators after the last whole step."""
-        self.strip: SampleWriter | None = None
+        self.open_strip: Callable[[], SampleWriter | None] | None = None
+        """Makes what answers the sample prompts, when it is first needed."""
+        self._strip: SampleWriter | None = None
         self.is_exhausted: Callable[[], bool] = lambda: False
         """Whether what was measured of the sample answers ends the training."""
         super().__init__(**arguments)
 
     def sample(self, *, last: bool = False) -> None:
-        """Answer the sample prompts, where that is due after the steps so far; the other processes wait meanwhile."""
+        """Answer the sample prompts, where that is due after the steps so far; the other processes wait meanwhile.
+
+        The first step does not wait: it takes a second, and the answers of the base, which it does not change, several.
+        """
         try:
-            if self.strip:
-                self.strip.take_if_due(self.state.global_step, last=last)
+            if self.open_strip and (self.state.global_step or last):
+                self._strip, self.open_strip = self.open_strip(), None
+            if self._strip:
+                self._strip.take_if_due(self.state.global_step, last=last)
                 if self.is_exhausted() and not last:
                     raise EarlyStop
         except StopRequested:

@@ -1,6 +1,5 @@
 """One run, from its settings to a saved adapter."""
 
-import contextlib
 import functools
 import shutil
 from collections.abc import Callable
@@ -93,15 +92,18 @@ def train(
             frozen_layers.keep(run, planned, trainer, resumed=resume_from is not None)
         if processes.sharded():
             run.note(message("log.launch.no_strip"))
-        elif config.samples.mode != "off":  # the estimate measures the device, for half a second
-            seconds = preflight.training_seconds(config, planned, prepared.report, located) or 0.0
-            seconds /= processes.world_size()
-            with contextlib.suppress(StopRequested):  # all processes end together, below
+        elif config.samples.mode != "off":
+
+            def open_strip() -> samples.SampleWriter | None:
+                seconds = preflight.training_seconds(config, planned, prepared.report, located) or 0.0
+                seconds /= processes.world_size()
                 resumed_at = resume_step if resumed else None
-                trainer.strip = samples.start(
+                return samples.start(
                     run, host, prepared, planned.steps, seconds, on_progress, resumed_at, watching, open_meter
                 )
-                trainer.is_exhausted = lambda: last_sound.is_exhausted
+
+            trainer.open_strip = open_strip
+            trainer.is_exhausted = lambda: last_sound.is_exhausted
         if config.train.method != "sft":
             run.enter_phase("reference")
             trainer.prepare_reference(functools.partial(recorded_rows.keep_reference, run.path))

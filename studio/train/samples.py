@@ -1,4 +1,4 @@
-"""The sample timeline: pinned prompts, answered before the first step, every few steps and at the end."""
+"""The sample timeline: pinned prompts, answered by the base, every few steps and at the end."""
 
 import functools
 import logging
@@ -113,6 +113,7 @@ def read(run: Run, before: SampleTimeline | None = None) -> SampleTimeline:
             prompts, every = line.prompts, line.every
         elif isinstance(line, Frame):
             frames = (*(frame for frame in frames if frame.step != line.step), line)
+            frames = tuple(sorted(frames, key=lambda frame: frame.step))
         elif isinstance(line, Resumed):
             frames = tuple(frame for frame in frames if frame.step <= line.step)
     return SampleTimeline(prompts, every, frames, offset)
@@ -205,17 +206,15 @@ class SampleWriter:
         self.points: StylePoints | None = None
         """What measures the style of the frames."""
 
-    @property
-    def has_base(self) -> bool:
-        """Whether there are the base's answers to measure against."""
-        return 0 in self._texts
-
     def take_if_due(self, step: int, *, last: bool = False) -> None:
-        """Take the frame of `step` and measure it, if it is due and not there; the `last` one always is due."""
-        if step % self._every == 0 or last:
-            self._take(step)
-            if self.points and {0, step} <= self._texts.keys():
-                self.points.measure(step, self._texts[0], self._texts[step])
+        """Take the frame of `step` and measure it, if it is due and not there; the `last` one always is due.
+
+        That of step 0, the base's, is taken first wherever it is missing: no step changes the base.
+        """
+        for each in (0, step) if step % self._every == 0 or last else (0,):
+            self._take(each)
+            if self.points and {0, each} <= self._texts.keys():
+                self.points.measure(each, self._texts[0], self._texts[each])
 
     def _take(self, step: int) -> None:
         if self._over or step in self._texts:
@@ -280,9 +279,6 @@ def start(
     settings = config.generation.model_copy(update={"max_new_tokens": started.tokens})
     writer = SampleWriter(run, host, rows, settings, started.every, on_progress)
     if open_meter is None or best is None:
-        return writer
-    if resumed_at and not writer.has_base:
-        run.note(message("log.style.off.no_base"))
         return writer
     setup = MeterSetup(
         run,

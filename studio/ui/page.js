@@ -58,6 +58,15 @@ const labelAxes = () => {
   }
 };
 
+// A run's first point is looked for twice a second, for half a minute; the page's clock looks every two seconds.
+let eager = {};
+setInterval(() => {
+  const run = document.querySelector('#status [data-alive="1"]')?.dataset.run;
+  if (!run || document.hidden || document.querySelector('#legend .key')) return;
+  if (eager.run !== run) eager = {run, left: 60};
+  if (eager.left-- > 0) document.querySelector('#look-again')?.click();
+}, 500);
+
 // Of a list of tabs, the Tab key reaches the open one alone; the arrow keys, Home and End open the others.
 const roveTabs = () => document.querySelectorAll('[role=tab]').forEach(tab => {
   const index = tab.getAttribute('aria-selected') === 'true' ? 0 : -1;

@@ -336,6 +336,7 @@ def timed(arm: str, folder: Path) -> dict[str, float]:
     """Train with an arm in a process of its own; return its seconds, and the processor's of all cores."""
     command = [sys.executable, "-m", "tests.bench.training", "--arm", arm, str(folder)]
     quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+    quiet["PYTHONDONTWRITEBYTECODE"] = ""  # a program that is started again has its modules compiled already
     if PROCESSOR:
         quiet |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()

@@ -47,10 +47,34 @@ def test_losses_and_weights_are_bit_equal_with_and_without_the_strip(tiny_config
     assert adapter_hash(with_it) == adapter_hash(without)
 
 
-def test_prompts_are_answered_before_the_first_step_every_few_steps_and_at_the_end(tiny_config):
+def test_prompts_are_answered_by_the_base_every_few_steps_and_at_the_end(tiny_config):
     strip = samples.read(trained(tiny_config, **SETTINGS))
     assert strip.prompts == ("What is 3?", "안녕하세요?")
     assert [frame.step for frame in strip.frames] == [0, 5, 10, 12]
+
+
+def test_the_first_step_waits_for_no_answer_and_a_pause_before_the_bases_loses_none(tiny_config, monkeypatch):
+    whole = trained(tiny_config, **SETTINGS)
+    first, second = [event for event in whole.events()[0] if event.type == "step"][:2]
+    base, *_ = samples.read(whole).frames
+    assert (base.step, first.step) == (0, 1)
+    assert first.at < base.at < second.at
+
+    def pause(host, *args):
+        gpu.thread()._training.request("pause")
+        return measure(host, *args)
+
+    measure = samples.measure
+    monkeypatch.setattr(samples, "measure", pause)
+    run = gpu.thread().start_run(tiny_config.with_settings(SETTINGS))
+    assert wait_until_over(run) is State.PAUSED
+    assert (run.status().step, texts(run)) == (1, {})
+    monkeypatch.setattr(samples, "measure", measure)
+    gpu.thread().resume_run(run.id)
+    assert wait_until_over(run) is State.FINISHED
+    assert texts(run) == texts(whole)
+    assert losses(run) == losses(whole)
+    assert adapter_hash(run) == adapter_hash(whole)
 
 
 def test_the_first_frame_is_the_base_and_the_last_one_the_result(tiny_config):
