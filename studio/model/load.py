@@ -119,7 +119,7 @@ def fetch(config: ModelConfig, on_progress: ProgressCallback = lambda share: Non
 
 @contextlib.contextmanager
 def examined_meanwhile(config: ModelConfig) -> Iterator[None]:
-    """Hash a model's weights, try its tokenizer and template meanwhile; what fails here fails again when it is needed."""
+    """Hash a model's weights, try its tokenizer and template meanwhile; what fails fails again when it is needed."""
     located: Located | None = None
     with contextlib.suppress(StudioError):
         located = None if libraries.are_imported() else locate(config)  # here: it may import what the caller will
