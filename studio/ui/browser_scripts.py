@@ -1,20 +1,14 @@
-"""What a browser gets besides Gradio's files, and in place of a part of them: scripts, and the page's fonts.
+"""What a browser gets besides Gradio's scripts, and in place of a part of them.
 
 The scripts depend on what Gradio sends; where that changes, they change nothing, and tests over a real page fail.
 """
 
 import functools
 import re
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
-from starlette.middleware import Middleware
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from studio.ui import theme
 
 _SEARCH = re.compile(
     r"function ([\w$]+)\(e,t\)\{if\(e\.id===t\)return e;"
@@ -33,67 +27,59 @@ _INDEXED_SEARCH = (
 An event that no component begins has the id null, which Gradio searches for 182 times while a page loads.
 """
 
+_EVENTS = (
+    "let n=t.filter(t=>t.targets.find(([t])=>t===e.id)).map(t=>{let n=t.targets.find(([t])=>t===e.id);"
+    "return n?n[1]:null}).filter(Boolean);return e.props.shared_props.attached_events=n,e"
+)
+"""Where Gradio finds the names of a component's events among those of all components."""
+_EVENTS_BY_COMPONENT = (
+    "if(this.listed!==t){this.listed=t;this.names=new Map;for(const{targets}of t)for(const[i,name]of new Map("
+    "[...targets].reverse()))name&&(this.names.get(i)??this.names.set(i,[]).get(i)).push(name)}"
+    "return e.props.shared_props.attached_events=[...(this.names.get(e.id)??[])],e"
+)
+_RELOAD = "reload(e,t,n,r){"
+_UNLESS_THE_SAME = "if(this.#e===e&&this.#t===t&&this.#n===n)return;"
+"""Gradio makes the tree of a page, and once the page is there makes the same again, and tells it to all components."""
+_UNUSED = ("api_info", "api_info_as_input", "api_info_as_output", "example_inputs")
+"""What the description of a component holds for a page about the API, which there is none of."""
+
 
 @functools.cache
 def prepare_pages() -> None:
-    """Let each page begin with `start.js`, which Gradio's template has no place for before its own scripts."""
+    """Let each page begin with `start.js`, which Gradio's template has no place for before its own scripts.
+
+    What a page does not use of its components' descriptions is left out: a fifth of it.
+    """
     from gradio.routes import templates
 
     to_json = templates.env.filters.get("toorjson", str)
     script = Markup(";\n") + Markup((Path(__file__).parent / "start.js").read_text(encoding="utf-8"))
 
     def to_script(value: Any) -> Any:
-        return to_json(value) + (script if isinstance(value, dict) and "dependencies" in value else "")
+        if not isinstance(value, dict) or "dependencies" not in value:
+            return to_json(value)
+        used = [{name: part[name] for name in part if name not in _UNUSED} for part in value["components"]]
+        return to_json({**value, "components": used}) + script
 
     templates.env.filters["toorjson"] = to_script
 
 
-class Assets:
-    """Serves files beside Gradio's, or in the place of some of them."""
-
-    def __init__(self, app: ASGIApp, files: Callable[[], Mapping[str, str | bytes]], media_type: str, cache: str):
-        """Serve what `files` returns by name; `cache` says how long a browser may keep it (Cache-Control)."""
-        self.app, self._files = app, files
-        self._settings = {"media_type": media_type, "headers": {"Cache-Control": cache}}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        folder, _, name = scope["path"].rpartition("/") if scope["type"] == "http" else ("", "", "")
-        file = self._files().get(name) if folder.endswith("/assets") else None
-        answer = self.app if file is None else Response(file, **self._settings)
-        await answer(scope, receive, send)
-
-
-def served_fonts() -> Middleware:
-    """Return what serves the page's fonts: their addresses change with them, so a browser keeps them."""
-    return Middleware(Assets, files=fonts, media_type="font/woff2", cache="max-age=31536000, immutable")
-
-
-def served_scripts() -> Middleware:
-    """Return what serves Gradio's script with an index in place of its search for a component.
+@functools.cache
+def changed() -> dict[str, str]:
+    """Return the scripts of Gradio that are changed here, by name, with the changes in them.
 
     With every step of every event, Gradio searches the tree for each component that an event has had to do with. With
     1,000 components, each behind Svelte's proxies, that was more than half of the scripts' time: a page loads and
-    changes tabs twice as fast without. Where Gradio's script changes, this changes nothing.
+    changes tabs twice as fast without. At the start, it makes the tree twice, and goes through all events for each
+    component of both: a third of the scripts' time.
     """
-    return Middleware(Assets, files=indexed_scripts, media_type="text/javascript", cache="max-age=3600")
-
-
-@functools.cache
-def fonts() -> dict[str, bytes]:
-    """Return the page's fonts by the names of their files."""
-    return {path.name: path.read_bytes() for path in theme.FONT_FOLDER.glob("*.woff2")}
-
-
-@functools.cache
-def indexed_scripts() -> dict[str, str]:
-    """Return the scripts of Gradio that search for components, by name, with the index in them."""
     from gradio.routes import BUILD_PATH_LIB
 
     scripts = {path.name: path.read_text(encoding="utf-8") for path in Path(BUILD_PATH_LIB).glob("core-*.js")}
-    return {name: with_index(script) for name, script in scripts.items() if _SEARCH.search(script)}
+    return {name: with_changes(script) for name, script in scripts.items() if _SEARCH.search(script)}
 
 
-def with_index(script: str) -> str:
-    """Return a script with an index in place of the search."""
-    return _SEARCH.sub(lambda match: _INDEXED_SEARCH.format(name=match[1]), script)
+def with_changes(script: str) -> str:
+    """Return a script with an index in place of the search, events found by component, and a tree that is made once."""
+    script = _SEARCH.sub(lambda match: _INDEXED_SEARCH.format(name=match[1]), script)
+    return script.replace(_EVENTS, _EVENTS_BY_COMPONENT).replace(_RELOAD, _RELOAD + _UNLESS_THE_SAME)
