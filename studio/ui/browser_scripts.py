@@ -37,9 +37,25 @@ _EVENTS_BY_COMPONENT = (
     "[...targets].reverse()))name&&(this.names.get(i)??this.names.set(i,[]).get(i)).push(name)}"
     "return e.props.shared_props.attached_events=[...(this.names.get(e.id)??[])],e"
 )
+_TREE = (
+    "this.root.children=this.#t.children.map(e=>this.traverse(e,e=>this.create_node(e,c,!1,this.reactive_formatter))),"
+    "this.component_ids=e.map(e=>e.id),this.initial_tabs={},X(this.root,this.initial_tabs),this.postprocess(this.root),"
+    "this.root_untracked=this.root}"
+)
+"""Where Gradio makes the tree of a page's components: piece by piece, in a place where Svelte wraps each in proxies."""
+_TREE_AT_ONCE = "let tree=this.create_node({id:t.id,children:[]},new Map,!0);" + _TREE.replace(
+    "this.root.children", "tree.children"
+).replace("(this.root", "(tree")
 _RELOAD = "reload(e,t,n,r){"
 _UNLESS_THE_SAME = "if(this.#e===e&&this.#t===t&&this.#n===n)return;"
 """Gradio makes the tree of a page, and once the page is there makes the same again, and tells it to all components."""
+_SHOW = "(n.props.shared_props.visible=t.visible),q(this.root,"
+_SHOW_WITHIN = "(n.props.shared_props.visible=t.visible),q(n||this.root,"
+"""Gradio looks through the whole tree for what else has to be loaded when a component is to be seen: what it holds."""
+_TEMPLATE = re.compile(r"(function [\w$]+\(e,t,n=`html`\)\{)(?=try\{let r=[\w$]+\.default\.compile\(e\)\(t\),)")
+_PLAIN_TEMPLATE = "if(!e)return``;if(e==='${value}')return`${t.value}`;"
+"""A piece of HTML is a template, and so is its style sheet: Gradio compiles two templates for each, also for the plain
+one that is the value itself and for a style sheet of nothing."""
 _UNUSED = ("api_info", "api_info_as_input", "api_info_as_output", "example_inputs")
 """What the description of a component holds for a page about the API, which there is none of."""
 
@@ -75,11 +91,17 @@ def changed() -> dict[str, str]:
     """
     from gradio.routes import BUILD_PATH_LIB
 
-    scripts = {path.name: path.read_text(encoding="utf-8") for path in Path(BUILD_PATH_LIB).glob("core-*.js")}
-    return {name: with_changes(script) for name, script in scripts.items() if _SEARCH.search(script)}
+    paths = [path for kind in ("core", "HTML") for path in Path(BUILD_PATH_LIB).glob(f"{kind}-*.js")]
+    scripts = {path.name: path.read_text(encoding="utf-8") for path in paths}
+    return {name: new for name, script in scripts.items() if (new := with_changes(script)) != script}
 
 
 def with_changes(script: str) -> str:
-    """Return a script with an index in place of the search, events found by component, and a tree that is made once."""
+    """Return a script with an index in place of the search, events found by component, and a tree that is made once.
+
+    Plain templates are not compiled.
+    """
+    script = _TEMPLATE.sub(lambda match: match[1] + _PLAIN_TEMPLATE, script)
     script = _SEARCH.sub(lambda match: _INDEXED_SEARCH.format(name=match[1]), script)
-    return script.replace(_EVENTS, _EVENTS_BY_COMPONENT).replace(_RELOAD, _RELOAD + _UNLESS_THE_SAME)
+    script = script.replace(_EVENTS, _EVENTS_BY_COMPONENT).replace(_RELOAD, _RELOAD + _UNLESS_THE_SAME)
+    return script.replace(_TREE, _TREE_AT_ONCE).replace(_SHOW, _SHOW_WITHIN)

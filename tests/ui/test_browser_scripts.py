@@ -12,19 +12,24 @@ from studio.ui import browser_scripts
 @pytest.fixture
 def script() -> str:
     """Gradio's script as it is installed; fails where a new Gradio searches in another way."""
-    [path] = [Path(BUILD_PATH_LIB) / name for name in browser_scripts.changed()]
+    return _gradio("core-")
+
+
+def _gradio(start: str) -> str:
+    """Return the script of Gradio whose name starts so, of those that are changed."""
+    [path] = [Path(BUILD_PATH_LIB) / name for name in browser_scripts.changed() if name.startswith(start)]
     return path.read_text(encoding="utf-8")
 
 
 def test_all_that_is_changed_stands_in_the_script_once(script):
-    parts = (browser_scripts._EVENTS, browser_scripts._RELOAD)
+    parts = (browser_scripts._EVENTS, browser_scripts._TREE, browser_scripts._RELOAD, browser_scripts._SHOW)
 
-    assert [script.count(part) for part in parts] == [1, 1]
+    assert [script.count(part) for part in parts] == [1, 1, 1, 1]
     assert len(browser_scripts._SEARCH.findall(script)) == 1
 
 
 def test_the_page_gets_the_script_with_the_index(page_url, script):
-    [name] = browser_scripts.changed()
+    [name] = [name for name in browser_scripts.changed() if name.startswith("core-")]
 
     served = httpx.get(f"{page_url}assets/{name}")
 
@@ -32,7 +37,7 @@ def test_the_page_gets_the_script_with_the_index(page_url, script):
     assert served.headers["content-type"].startswith("text/javascript")
     assert served.headers["content-encoding"] == "gzip"
     assert served.text == browser_scripts.with_changes(script) != script
-    others = [path.name for path in Path(BUILD_PATH_LIB).glob("*.js") if path.name != name]
+    others = [path.name for path in Path(BUILD_PATH_LIB).glob("*.js") if path.name not in browser_scripts.changed()]
     assert httpx.get(f"{page_url}assets/{others[0]}").content == (Path(BUILD_PATH_LIB) / others[0]).read_bytes()
     assert httpx.get(f"{page_url}assets/missing.js").status_code == 404
 
@@ -93,3 +98,19 @@ def test_the_events_of_a_component_are_those_that_gradio_finds(browser, script):
 
     assert [plain for plain, _ in answers] == [changed for _, changed in answers]
     assert answers[0][0] == {"attached_events": ["click", "click"]}
+
+
+def test_a_plain_template_is_its_value_and_all_others_are_compiled(browser):
+    assert len(browser_scripts._TEMPLATE.findall(_gradio("HTML-"))) == 1
+    changed = f"function fill(e,t,n=`html`){{{browser_scripts._PLAIN_TEMPLATE}return compiled(e)}}"
+
+    answers = browser.new_page().evaluate(
+        """changed => {
+            const fill = new Function('compiled', `${changed}; return fill`)(template => `compiled ${template}`);
+            return [fill('${value}', { value: '<b>`1`</b>' }), fill('${value}', { value: null }), fill('', {}, 'css'),
+                    fill('{{value}}', {}), fill(' ${value}', { value: 1 })];
+        }""",
+        changed,
+    )
+
+    assert answers == ["<b>`1`</b>", "null", "", "compiled {{value}}", "compiled  ${value}"]
