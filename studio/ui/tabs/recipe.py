@@ -15,8 +15,8 @@ from studio.ui import preset_choices, recipe_views, settings_file, uploads
 from studio.ui.failures import shown, silent
 from studio.ui.form import Form, to_values
 from studio.ui.frame import Frame
-from studio.ui.tabs import before, model_choice, settings_text, suggesting
-from studio.ui.tabs.before import Before
+from studio.ui.tabs import model_choice, settings_text, suggesting
+from studio.ui.tabs.before import BeforeCard
 from studio.ui.tabs.data_events import in_use
 from studio.ui.tabs.model_choice import ModelChoice
 from studio.ui.tabs.settings_text import SettingsText
@@ -120,7 +120,7 @@ def _pairs(form: Form, paths: list[str]) -> None:
 
 def connect(
     recipe: Recipe,
-    card: Before,
+    card: BeforeCard,
     frame: Frame,
     of_source: list[Any],
     show_source: Callable[[RunConfig | None], dict[Any, Any]],
@@ -234,7 +234,7 @@ def connect(
     gr.on([*events, recipe.preset.change], None, None, None, js=_SETTLED)
     asks = [recipe.settled.click, *([card.tab.select] if card.tab else [])]
     changed = gr.on(asks, say_changes, inputs, outputs, trigger_mode="always_last", **QUIET)
-    before.watch(card, frame, recipe.model.token, changed)
+    card.connect(frame, recipe.model.token, changed)
     recipe.search.change(find, recipe.search, recipe.matches, trigger_mode="always_last", **QUIET)
     settings_text.connect(recipe.text, frame, take, [*filled, recipe.preset])
     suggesting.connect(recipe.suggesting, frame, fill, filled, changed, own)
