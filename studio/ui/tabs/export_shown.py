@@ -150,6 +150,7 @@ def _details(tab: ExportTab, run: Run | None, made: SavedExport | None, now: See
     if run is None or made is None:
         return {tab.result_card: gr.update(elem_classes=["card", "away"])}
     can_be = can_verify(made.kind)
+    folder = str(made.folder) if launch.is_local() else made.folder.name  # what the downloaded zip unpacks to
     return {
         tab.result_card: gr.update(elem_classes=["card"]),
         tab.verified: page.verified(made, can_be, now.is_checking, language),
@@ -158,15 +159,10 @@ def _details(tab: ExportTab, run: Run | None, made: SavedExport | None, now: See
         tab.download: gr.update(variant="secondary" if made.is_outdated else "primary", interactive=not now.is_going),
         tab.push.panel: gr.update(visible=made.kind in PUSHED),
         tab.push.go: gr.update(interactive=not now.is_going),
-        tab.usage: page.usage(made, instructions(made, _from(made), metadata.name_of(run)), language),
+        tab.usage: page.usage(made, instructions(made, folder, metadata.name_of(run)), language),
     }
 
 
 def place(made: SavedExport) -> str:
     """Return where an export lies: as a path on this machine, and only its end on a page that others reach too."""
     return str(made.folder) if launch.is_local() else f"{made.folder.parent.name}/{made.folder.name}"
-
-
-def _from(made: SavedExport) -> str:
-    """Return the folder for whoever uses it: the one here, or the one that the downloaded zip unpacks to."""
-    return str(made.folder) if launch.is_local() else made.folder.name

@@ -110,14 +110,12 @@ def render(tab: ScoreTab, found: Evaluation | None, order: Order, language: str,
         tab.sentence: f'<p class="told">{views.sentence(board, language)}</p>{views.measured_at(found, language)}',
         tab.measures: views.measures(board, language) or views.empty("ui.score.later", language),
         tab.forgetting_title: gr.update(visible=forgetting is not None),
-        tab.forgetting: _forgetting(forgetting, language),
+        tab.forgetting: f"<p>{views.sentence(forgetting, language)}</p>{views.measures(forgetting, language)}"
+        if forgetting
+        else "",
         tab.unit: f'<p class="hint">{views.unit(found, language)}</p>',
         tab.rows: views.rows(found, order, language),
     }
-
-
-def _forgetting(board: Any, language: str) -> str:
-    return f"<p>{views.sentence(board, language)}</p>{views.measures(board, language)}" if board else ""
 
 
 def stands(
