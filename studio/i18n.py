@@ -45,13 +45,13 @@ def text(key: str, language: str = DEFAULT_LANGUAGE, /, **values: Any) -> str:
 
 
 class _Formatter(string.Formatter):
-    """Understands `{count:row|rows}`: the number, then the word that goes with it (`1 row`, `24 rows`)."""
+    """Understands `{count:row|rows}`: the number, then the word that goes with it (`1 row`, `24 rows`, `+1 row`)."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
         one, separator, many = format_spec.partition("|")
         if not separator:
             return super().format_field(value, format_spec)
-        return f"{value} {one if str(value) == '1' else many}"
+        return f"{value} {one if str(value).lstrip('+-') == '1' else many}"
 
 
 _FORMATTER = _Formatter()

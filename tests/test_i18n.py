@@ -180,6 +180,7 @@ def test_phases_are_words_of_the_catalogue():
 
 def test_a_number_takes_the_word_that_goes_with_it():
     assert text("ui.structure.rows", "en", n=1) == "1 row"
+    assert "+1 point of style and -1 point of fit" in text("style.verdict.adapter", "en", style="+1", fit="-1")
     assert text("ui.structure.rows", "en", n="1,200") == "1,200 rows"
     assert text("suggest.epochs.few", "en", rows=1, epochs=2, now=3).startswith("1 row suits 2 passes;")
 

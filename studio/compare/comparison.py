@@ -31,6 +31,11 @@ class Comparison:
         """Whether a column has answered a prompt with a token at least."""
         return any(side.ids for sides in self.answers for side in sides)
 
+    @property
+    def was_stopped(self) -> bool:
+        """Whether an answer ends where somebody stopped it, or left the page."""
+        return any(side.end == "stopped" for sides in self.answers for side in sides)
+
     def without(self, column: int) -> "Comparison":
         """Return the comparison without a column; what was proven of the others stays."""
 

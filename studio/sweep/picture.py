@@ -59,7 +59,7 @@ def draw(
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="#0d9488"/>')
             parts.append(_text(x + 9, y + 4, f"★ {trial.number + 1}", anchor="start", weight="bold"))
     parts += [
-        _text(x - 6, y + 4, words, anchor="end")
+        _text(x - 10, y + 4, words, anchor="end")
         for x, col in zip(places, columns, strict=True)
         for y, words in col.ticks()
     ]

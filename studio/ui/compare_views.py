@@ -22,7 +22,7 @@ from studio.i18n import text
 from studio.style.report import StyleReport
 from studio.ui import difference, style_views
 from studio.ui.difference import Piece
-from studio.ui.views import empty, said
+from studio.ui.views import column_label, empty, said
 
 View = Literal["plain", "difference", "likelihood", "lyrics", "style"]
 VIEWS: tuple[View, ...] = ("plain", "difference", "likelihood", "lyrics", "style")
@@ -68,7 +68,7 @@ def saved_choice(kept: SavedComparison, language: str) -> str:
     """Return the line that offers a saved comparison: when, what was asked, and of whom."""
     asked = " ".join(kept.comparison.request.prompts[0].split())
     short = asked if len(asked) <= _SHORT else asked[:_SHORT] + " …"
-    columns = " | ".join(column.title(language) for column in kept.comparison.request.columns)
+    columns = " | ".join(column_label(column, language) for column in kept.comparison.request.columns)
     return f"{datetime.fromtimestamp(kept.at):%Y-%m-%d %H:%M} · {short} · {columns}"
 
 
@@ -210,7 +210,7 @@ def _heading(column: Column, number: int, base: str, run: str, language: str) ->
     sides = ("before", "after")
     head = text(f"ui.compare.{sides[number]}", language) if number < len(sides) else f"{number + 1}"
     is_result = replace(column, said=()) == ADAPTED
-    name = column.title(language)
+    name = column_label(column, language)
     if column.is_plain and (column.kind == "base" or is_result):
         name = base if column.kind == "base" else run
     return head, name
@@ -289,7 +289,7 @@ def _details(comparison: Comparison, proof: Proof, language: str) -> str:
     rows.append(("base_check", html.escape(text(f"ui.proof.{untouched}", language, **values)), ""))
     for number, (column, prompt) in enumerate(zip(columns, proof.prompt_sha256, strict=True)):
         adapter = proof.adapter_sha256[number]
-        name = f"{number + 1} · {column.title(language)}"
+        name = f"{number + 1} · {column_label(column, language)}"
         if adapter:
             rows.append(("adapter", _hash(adapter), name))
         if known := dict(enumerate(proof.made_for)).get(number):

@@ -15,7 +15,7 @@ from studio.ui import views
 from studio.ui.exporting import Going
 from studio.ui.failures import box
 from studio.ui.runs_views import size
-from studio.ui.views import bar, day_and_time, said
+from studio.ui.views import bar, column_label, day_and_time, said
 
 MOST_FILES = 12
 _SHORT = 60
@@ -188,4 +188,4 @@ def comparison(request: CompareRequest, language: str) -> str:
     prompt = shortened(" ".join(request.prompts[0].split()), _SHORT)
     if request.columns == (BASE, ADAPTED):
         return prompt
-    return f"{prompt} · {' | '.join(column.title(language) for column in request.columns)}"
+    return f"{prompt} · {' | '.join(column_label(column, language) for column in request.columns)}"

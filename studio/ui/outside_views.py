@@ -8,7 +8,7 @@ from studio.i18n import text
 from studio.model import hub_models
 from studio.model.uploaded_adapters import Upload
 from studio.ui.failures import box, message_of
-from studio.ui.views import bar
+from studio.ui.views import bar, column_label
 
 
 def hint(language: str) -> str:
@@ -30,7 +30,7 @@ def going(key: str, share: float | None, language: str) -> str:
 
 def here(arrived: ExternalAdapter, language: str) -> str:
     """Return that an adapter is here, and how it is known that it was made for the base."""
-    title = html.escape(Column(adapter=arrived.column).title(language))
+    title = html.escape(column_label(Column(adapter=arrived.column), language))
     known = html.escape(
         text(f"ui.outside.known.{arrived.compatibility.known}", language, made_for=arrived.compatibility.made_for)
     )

@@ -13,7 +13,7 @@ from studio.errors import CompareError
 from studio.generation.generate import ColumnAnswer
 from studio.i18n import text
 from studio.ui import compare_views
-from studio.ui.views import bar, empty
+from studio.ui.views import bar, column_label, empty
 
 MAX_PROMPTS = 200
 _BREAK = " ↵ "
@@ -93,5 +93,5 @@ def saved_choice(batch: SavedComparison, language: str) -> str:
     """Return the line that offers a batch: when, how many prompts, and which columns."""
     request = batch.comparison.request
     count = text("ui.own_prompts.count", language, count=len(request.prompts))
-    columns = " | ".join(column.title(language) for column in request.columns)
+    columns = " | ".join(column_label(column, language) for column in request.columns)
     return f"{datetime.fromtimestamp(batch.at):%Y-%m-%d %H:%M} · {count} · {columns}"

@@ -15,7 +15,7 @@ from studio.i18n import text
 from studio.reports.comparison_card import Card, format_signed
 from studio.ui import difference
 from studio.ui.compare_views import pieces
-from studio.ui.views import bar, empty, said
+from studio.ui.views import bar, column_label, empty, said
 
 Order = Literal["wins", "losses", "all"]
 ORDERS: tuple[Order, ...] = ("wins", "losses", "all")
@@ -46,7 +46,7 @@ def measured_at(evaluation: Evaluation | None, language: str) -> str:
     """Say which adapter an evaluation has measured, how strong, and on how many rows; empty before the first row."""
     if evaluation is None or not evaluation.pairs:
         return ""
-    about = text("ui.score.at", language, column=evaluation.column.title(language), rows=len(evaluation.pairs))
+    about = text("ui.score.at", language, column=column_label(evaluation.column, language), rows=len(evaluation.pairs))
     return f'<p class="hint">{html.escape(about)}</p>'
 
 
@@ -54,8 +54,8 @@ def others(column: Column, measured: Sequence[Column], language: str) -> str:
     """Say that a column is not measured, and which ones are; what to press where none is."""
     if not measured:
         return empty("ui.score.empty", language)
-    names = " · ".join(each.title(language) for each in measured)
-    about = text("ui.score.others", language, column=column.title(language), measured=names)
+    names = " · ".join(column_label(each, language) for each in measured)
+    about = text("ui.score.others", language, column=column_label(column, language), measured=names)
     return f'<p class="empty">{html.escape(about)}</p>'
 
 

@@ -15,7 +15,7 @@ from studio.style.headline import headline
 from studio.style.report import ColumnReport, Curve, CurvePoint, StyleReport
 from studio.style.request import StyleProgress
 from studio.style.strength import StyleWord
-from studio.ui.views import bar, empty, paragraph, run_name, said
+from studio.ui.views import bar, column_label, empty, paragraph, run_name, said
 
 _COLUMNS = ("strength", "fit", "fluency", "ended", "copied", "drift", "tokens")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 240, 44, 34
@@ -64,12 +64,12 @@ def report(found: StyleReport | None, language: str, votes: Sequence[Message] = 
 def not_measured(column: Column, others: Sequence[StyleReport], language: str) -> str:
     """Say that a column was not measured, and which ones were; with the strength curve, if there is one."""
     titles = dict.fromkeys(
-        each.column.title(language)
+        column_label(each.column, language)
         for report in others
         for each in report.columns
         if each.column and not each.column.is_base
     )
-    words = text("ui.style.not_measured", language, column=column.title(language), measured=" · ".join(titles))
+    words = text("ui.style.not_measured", language, column=column_label(column, language), measured=" · ".join(titles))
     drawn = next((each.curve for each in others if each.curve), None)
     return f'<p class="empty">{html.escape(words)}</p>' + (curve(drawn, language) if drawn else "")
 
@@ -133,7 +133,7 @@ def _table(found: StyleReport, language: str) -> str:
     heads = "".join(f'<th scope="col">{html.escape(text(f"style.columns.{name}", language))}</th>' for name in _COLUMNS)
     first = html.escape(text("style.columns.column", language))
     rows = "".join(
-        f'<tr><th scope="row">{html.escape(column.title(language))}</th>'
+        f'<tr><th scope="row">{html.escape(column_label(column, language))}</th>'
         + "".join(f"<td>{cell}</td>" for cell in _cells(column, language))
         + "</tr>"
         for column in found.columns
@@ -169,7 +169,9 @@ def _interval(estimate: Estimate, factor: float = 1.0) -> str:
 
 def _speech(found: StyleReport, language: str) -> str:
     """Return the Korean speech levels of each column's answers; empty where none has any."""
-    described = {column.title(language): speech_levels.describe(column.answers, language) for column in found.columns}
+    described = {
+        column_label(column, language): speech_levels.describe(column.answers, language) for column in found.columns
+    }
     items = "".join(
         f"<dt>{html.escape(title)}</dt><dd>{html.escape(levels)}</dd>" for title, levels in described.items() if levels
     )

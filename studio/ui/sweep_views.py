@@ -83,26 +83,29 @@ def sentence(
     return f'<p class="caption" role="status">{html.escape(" ".join(parts))}</p>'
 
 
-def table(plan: SweepPlan, trials: Sequence[Trial], there: Mapping[str, Any], language: str) -> str:
-    """Return the runs of a sweep as a table, the best first; the ids in `there` can be opened."""
+def table(plan: SweepPlan, trials: Sequence[Trial], existing: Mapping[str, Any], language: str) -> str:
+    """Return the runs of a sweep as a table, the best first; the ids in `existing` can be opened.
+
+    The score stands beside the number, where a phone shows it.
+    """
     if not trials:
         return ""
     best = winner(trials)
-    heads = [text("ui.sweep.run", language), *(setting(axis.path, language) for axis in plan.over)]
-    heads += [html.escape(text(f"ui.sweep.value.{plan.by}", language)), html.escape(text("ui.runs.state", language))]
+    heads = [html.escape(text(key, language)) for key in ("ui.sweep.run", f"ui.sweep.value.{plan.by}")]
+    heads += [setting(axis.path, language) for axis in plan.over] + [html.escape(text("ui.runs.state", language))]
     rows = []
     for trial in sorted(trials, key=lambda each: (not each.is_ranked, each.score or 0.0, each.number)):
         is_best = best is not None and trial.run == best.run
         name = f"{'★ ' if is_best else ''}{trial.number + 1}"
         run_id = html.escape(trial.run, quote=True)
         label = html.escape(text("ui.sweep.open", language, number=trial.number + 1), quote=True)
-        if trial.run in there:
+        if trial.run in existing:
             name = (
                 f'<button type="button" class="row-link" id="sweep-{run_id}" data-do="open" data-run="{run_id}"'
                 f' aria-label="{label}">{name}</button>'
             )
-        values = [format_value(trial.settings.get(axis.path)) for axis in plan.over]
-        values += [score(trial, language), text(f"ui.sweep.trial.{trial.state}", language)]
+        values = [score(trial, language), *(format_value(trial.settings.get(axis.path)) for axis in plan.over)]
+        values.append(text(f"ui.sweep.trial.{trial.state}", language))
         cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in values)
         rows.append(f'<tr{" class=best" if is_best else ""}><th scope="row">{name}</th>{cells}</tr>')
     head = "".join(f'<th scope="col">{each}</th>' for each in heads)

@@ -6,9 +6,13 @@ Pure functions without Gradio. Whatever comes from rows, names or answers is esc
 import html
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from studio.i18n import DEFAULT_LANGUAGE, Message, has, message, text
-from studio.runs import Run, State, Status, created_at, folder, metadata
+from studio.runs import Run, State, Status, created_at, directory, folder, metadata
+
+if TYPE_CHECKING:
+    from studio.compare.columns import Column
 
 LABEL_COLOURS = {"context": "#94a3b8", "trained": "#0d9488", "cut": "#d97706"}
 
@@ -40,6 +44,11 @@ def said(told: Message, language: str) -> str:
 def run_name(run_id: str) -> str:
     """Return a run's name as people read it, with the time at which it was made: `quickstart · 11-21 23:01` here."""
     return f"{metadata.name_of(Run(folder() / run_id))} · {day_and_time(created_at(run_id))}"
+
+
+def column_label(column: "Column", language: str) -> str:
+    """Return a column's name with the names of other runs in it in place of their ids."""
+    return directory.ID.sub(lambda run_id: run_name(run_id[0]), column.title(language))
 
 
 def day_and_time(at: float) -> str:

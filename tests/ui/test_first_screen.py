@@ -1,5 +1,7 @@
 """The rule of the first screen: what a tab exists for, and the next step's button, are in view without scrolling."""
 
+from dataclasses import replace
+
 import pytest
 from following import wait_until_over
 from playwright.sync_api import Page, expect
@@ -156,7 +158,13 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
     assert page.errors == []
     page.context.close()
 
-    # The same on another screen, where the page opens with the run and its answers
+    # The same on another screen, where the page opens with the run and its answers: not with one that was stopped
+    run = runs.find("last")
+    shown = comparison_history.load_all(run)[0].comparison
+    [sides] = shown.answers
+    request = replace(shown.request, prompts=("What was stopped?",))
+    stopped = replace(shown, request=request, answers=(tuple(replace(side, end="stopped") for side in sides),))
+    comparison_history.save(run, stopped)
     again = open_page(browser, page_url, LOCALES[language], SCREENS[other][0])
     go_to(other, again)
     expect(again.locator("#spans")).to_be_visible()

@@ -324,7 +324,7 @@ def who(run_id: str | None, found: Sequence[tuple[Run, runs.Status]], language: 
     ]
     there = arrived.available_columns(runs.Run(runs.folder() / run_id)) if run_id else []
     told = [(text(f"ui.compare.who.{kind}", language), f"base+{kind}") for kind in ("prompted", "system", "shots")]
-    outside = ((Column(adapter=each).title(language), each) for each in there)
+    outside = ((views.column_label(Column(adapter=each), language), each) for each in there)
     adapters = [*own_adapters(run_id, language), *others, *outside]
     mix = [(text("ui.compare.who.mix", language), MIX)] if len(adapters) > 1 else []
     return [*adapters, *mix, *told]

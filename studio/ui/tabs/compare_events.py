@@ -362,11 +362,14 @@ def _score_answer(tab: CompareTab, last: Comparison, language: str, request: gr.
 def restored(
     tab: CompareTab, run_id: str | None, view: View, prompt: str, language: str, request: gr.Request
 ) -> dict[Any, Any]:
-    """Return what shows a run that was just chosen: its own settings, and the last comparison that it has kept."""
+    """Return what shows a run that was just chosen: its own settings, and the last comparison whose answers are whole.
+
+    A stopped one stays among the saved; shown here, it would stand where the first prompt is answered.
+    """
     jobs.stop(request, KIND)
     jobs.forget(request, KIND)
     config = tabs.config_of(run_id)
-    last = next((kept.comparison for kept in show.saved_of(run_id)), None)
+    last = next((saved.comparison for saved in show.saved_of(run_id) if not saved.comparison.was_stopped), None)
     updates = {
         **show.about(tab, run_id, tabs.comparable(), language),
         **show.generation(tab, config.generation if config else GenerationConfig()),

@@ -39,23 +39,20 @@ class MixEditor:
         self.weights: list[gr.Slider] = []
         with gr.Column(visible=False, elem_id="mix") as self.row:
             words.make(gr.HTML, text="ui.mix.about", frame='<p class="hint">{}</p>')
-            for number, weight in enumerate(WEIGHTS, 1):
-                with gr.Row(elem_classes="extra", elem_id=f"mix-{number}"):
-                    self.adapters.append(
-                        words.make(gr.Dropdown, label=f"ui.mix.adapters.{number}", choices=[], scale=3, min_width=240)
-                    )
-                    self.weights.append(
-                        words.make(
-                            gr.Slider,
-                            label=f"ui.mix.weights.{number}",
-                            minimum=0,
-                            maximum=MAX_WEIGHT,
-                            step=5,
-                            value=weight,
-                            scale=4,
-                            min_width=240,
+            with gr.Row(elem_classes="extra"):
+                for number, weight in enumerate(WEIGHTS, 1):
+                    with gr.Column(min_width=240, elem_id=f"mix-{number}"):
+                        self.adapters.append(words.make(gr.Dropdown, label=f"ui.mix.adapters.{number}", choices=[]))
+                        self.weights.append(
+                            words.make(
+                                gr.Slider,
+                                label=f"ui.mix.weights.{number}",
+                                minimum=0,
+                                maximum=MAX_WEIGHT,
+                                step=5,
+                                value=weight,
+                            )
                         )
-                    )
             with gr.Row(elem_classes="extra"):
                 self.combination = words.make(
                     gr.Dropdown,
@@ -139,7 +136,7 @@ class MixEditor:
             packed = shutil.make_archive(
                 str(launch.temporary() / saved.folder.name), "zip", saved.folder.parent, saved.folder.name
             )
-            name = Column(adapter=saved.column).title(language)
+            name = views.column_label(Column(adapter=saved.column), language)
             yield {
                 self.said: views.paragraph(message("ui.mix.saved", name=name), language),
                 self.file: gr.update(value=packed, visible=True),
