@@ -112,10 +112,10 @@ def test_the_split_tells_both_sides():
 
 def test_jumps_find_the_longest_the_shortest_and_the_worst_row():
     cut = Problem("answer_cut", 1, [77])
-    assert looks.jump("longest", Look(), report()) == 9
-    assert looks.jump("shortest", Look(), report()) == 1
-    assert looks.jump("worst", Look(), report(DUPLICATE, cut)) == 77
-    assert looks.jump("worst", Look(), report(DUPLICATE)) == 10
-    assert looks.jump("worst", Look(), report()) == 5  # the least of it is trained
-    assert looks.jump("longest", Look(), None) is None
-    assert looks.jump("longest", Look(), SimpleNamespace(problems=[], lengths=None)) is None
+    assert looks.jump("longest", report()) == 9
+    assert looks.jump("shortest", report()) == 1
+    assert looks.jump("worst", report(DUPLICATE, cut)) == 77
+    assert looks.jump("worst", report(DUPLICATE)) == 10
+    assert looks.jump("worst", report()) == 5  # the least of it is trained
+    assert looks.jump("longest", None) is None
+    assert looks.jump("longest", SimpleNamespace(problems=[], lengths=None)) is None

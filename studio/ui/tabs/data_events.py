@@ -207,7 +207,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         if kind == "random":
             counted = look.rows or (checked.report and checked.report.rows) or len(look.cells)
             return random.randint(1, max(counted, 1))
-        number = looks.jump(kind, look, checked.report)
+        number = looks.jump(kind, checked.report)
         if number is None:
             raise DataError("ui.no_report")
         return number

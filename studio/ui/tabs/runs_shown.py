@@ -65,7 +65,7 @@ def updates(tab: RunsTab, shown: Shown, kind: str, language: str, seen: Seen | N
     if is_open:
         values, props = _page(is_open, language)
     else:
-        values, props = _list(tab, found, now, kind, language, before)
+        values, props = _list(found, now, kind, language, before)
     values |= {"open": now.open}
     props |= {"list": there(is_open is None), "page_column": there(is_open is not None)}
     fresh: dict[Any, Any] = {}
@@ -98,7 +98,7 @@ def _known(props: dict[str, Any]) -> Any:
 
 
 def _list(
-    tab: RunsTab, found: list[Summary], shown: Shown, kind: str, language: str, before: Seen
+    found: list[Summary], shown: Shown, kind: str, language: str, before: Seen
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     kept = runs_views.listed(found, shown)
     deleted = trash.deleted_runs()
