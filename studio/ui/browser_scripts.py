@@ -52,6 +52,10 @@ _UNLESS_THE_SAME = "if(this.#e===e&&this.#t===t&&this.#n===n)return;"
 _SHOW = "(n.props.shared_props.visible=t.visible),q(this.root,"
 _SHOW_WITHIN = "(n.props.shared_props.visible=t.visible),q(n||this.root,"
 """Gradio looks through the whole tree for what else has to be loaded when a component is to be seen: what it holds."""
+_READ_BACK = "r&&!(`value`in t)&&(await this.#m(e,r)"
+_READ_BACK_FOR_OTHERS = "r&&!(`value`in t)&&!(`loading_status`in t)&&(await this.#m(e,r)"
+"""Gradio reads the whole state of a component before it changes anything but its value. With each step of every event
+it tells all that have had to do with one how that stands, which needs no state."""
 _TEMPLATE = re.compile(r"(function [\w$]+\(e,t,n=`html`\)\{)(?=try\{let r=[\w$]+\.default\.compile\(e\)\(t\),)")
 _PLAIN_TEMPLATE = "if(!e)return``;if(e==='${value}')return`${t.value}`;"
 """A piece of HTML is a template, and so is its style sheet: Gradio compiles two templates for each, also for the plain
@@ -104,4 +108,5 @@ def with_changes(script: str) -> str:
     script = _TEMPLATE.sub(lambda match: match[1] + _PLAIN_TEMPLATE, script)
     script = _SEARCH.sub(lambda match: _INDEXED_SEARCH.format(name=match[1]), script)
     script = script.replace(_EVENTS, _EVENTS_BY_COMPONENT).replace(_RELOAD, _RELOAD + _UNLESS_THE_SAME)
-    return script.replace(_TREE, _TREE_AT_ONCE).replace(_SHOW, _SHOW_WITHIN)
+    script = script.replace(_TREE, _TREE_AT_ONCE).replace(_SHOW, _SHOW_WITHIN)
+    return script.replace(_READ_BACK, _READ_BACK_FOR_OTHERS)

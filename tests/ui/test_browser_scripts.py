@@ -22,9 +22,9 @@ def _gradio(start: str) -> str:
 
 
 def test_all_that_is_changed_stands_in_the_script_once(script):
-    parts = (browser_scripts._EVENTS, browser_scripts._TREE, browser_scripts._RELOAD, browser_scripts._SHOW)
+    names = ("_EVENTS", "_TREE", "_RELOAD", "_SHOW", "_READ_BACK")
 
-    assert [script.count(part) for part in parts] == [1, 1, 1, 1]
+    assert {name: script.count(getattr(browser_scripts, name)) for name in names} == dict.fromkeys(names, 1)
     assert len(browser_scripts._SEARCH.findall(script)) == 1
 
 
