@@ -1,6 +1,7 @@
 """What happens in a run, as typed events, each one line of JSON in `events.jsonl`."""
 
 import time
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -100,10 +101,9 @@ class Best(_Event):
     loss: float
 
 
-class Interval(BaseModel):
+@dataclass(frozen=True)
+class Interval:
     """A figure with its 95 % interval."""
-
-    model_config = ConfigDict(frozen=True)
 
     value: float
     low: float

@@ -171,20 +171,43 @@ def to_json(value: Any) -> str:
 _adapter = functools.cache(TypeAdapter)
 
 
+def cached_by_file(maxsize: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Remember what a function makes of a file, its first argument, until the file's time or size changes."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.lru_cache(maxsize)
+        def cached(path: Path, stamp: tuple[int, int], *more: Any) -> Any:
+            return function(path, *more)
+
+        @functools.wraps(function)
+        def call(path: Path, *more: Any) -> Any:
+            about = path.stat()
+            return cached(path, (about.st_mtime_ns, about.st_size), *more)
+
+        return call
+
+    return decorate
+
+
 def replace_file(path: Path, content: str | bytes) -> None:
     """Write `content` to `path` atomically: a reader sees the old file or the new one, also after a power cut."""
     data = content.encode("utf-8") if isinstance(content, str) else content
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.draft")
-    with space_for(path.parent, lambda: len(data)):
-        try:
-            with open(draft, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
+    with space_for(path.parent, lambda: len(data)), atomic_write(path) as draft, open(draft, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a path of this thread alone to write to, which replaces `path`, or is removed where an error is raised."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.draft")
+    try:
+        yield draft
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def write_json_lines(path: Path, rows: Iterable[Any]) -> int:

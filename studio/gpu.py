@@ -24,6 +24,7 @@ from studio.evaluate.vote_pairs import VotePairsRequest
 from studio.export.request import ExportRequest
 from studio.files import home, shared_folder
 from studio.generation.base_answers import PromptsRequest
+from studio.generation.job_context import JobContext
 from studio.i18n import message
 from studio.job import Job, Work, as_studio_error, busy_error, log_to
 from studio.model import device_loss, estimate, libraries, load, processes
@@ -221,13 +222,13 @@ class GpuThread:
         """Queue two steps on the longest rows of a run that is not started; the result is a `Measured`."""
         from studio.train import measure
 
-        def work(host: ModelHost, training: Run | None, show: Callable[[Any], None], stop: threading.Event) -> None:
-            if training is not None:
-                raise DeviceError("device.busy", run=training.id)
+        def work(job: JobContext) -> None:
+            if job.training is not None:
+                raise DeviceError("device.busy", run=job.training.id)
             try:
-                show(measure.measure(config, host, stop))
+                job.show(measure.measure(config, job.host, job.stop))
             finally:
-                host.remove_adapter()
+                job.host.remove_adapter()
 
         return self.submit(Job(work))
 

@@ -14,9 +14,10 @@ from typing_extensions import override
 from studio import runs
 from studio.errors import DeviceError, StudioError
 from studio.files import access_error
+from studio.generation.job_context import JobContext
 from studio.model import device_loss
 from studio.model.adapter import ModelHost
-from studio.runs import Run
+from studio.runs import Run, RunWriter
 
 log = logging.getLogger(__name__)
 _WAIT_SECONDS = 0.3
@@ -35,9 +36,8 @@ class _StopEvent(threading.Event):
         return self.poll() or super().is_set()
 
 
-Work = Callable[[ModelHost, Run | None, Callable[[Any], None], threading.Event], None]
-"""What a job does: it gets the model host, the run that trains if one does, a function that publishes an update, and an
-event that says when to end."""
+Work = Callable[[JobContext], None]
+"""What a job does."""
 
 
 class Job:
@@ -84,11 +84,11 @@ class Job:
         self._updates.put(error)
         self.done.set()
 
-    def run(self, host: ModelHost, training: Run | None, poll: Callable[[], bool]) -> None:
+    def run(self, host: ModelHost, training: RunWriter | None, poll: Callable[[], bool]) -> None:
         """Run the work on the GPU thread; `poll` runs the requests to runs, and returns whether to end."""
         self.stopping.poll = poll
         try:
-            self._work(host, training, self._updates.put, self.stopping)
+            self._work(JobContext(host, training, self._updates.put, self.stopping))
             self._updates.put(None)
         except BaseException as error:  # a panic in a tokenizer's native code is no Exception
             expected = isinstance(error, StudioError)  # and shown to the user

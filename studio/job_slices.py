@@ -21,11 +21,11 @@ from typing import Any
 from studio import gpu_slices
 from studio.compare.comparison import Comparison
 from studio.errors import DeviceError, StudioError
+from studio.generation.job_context import JobContext
 from studio.gpu_slices import RunSlice
 from studio.i18n import message
 from studio.job import Job, Work
 from studio.model.adapter import ModelHost
-from studio.runs import Run
 
 _WORK, _STARTED, _UPDATE, _STOP, _ERROR = "work", "started", "update", "stop", "error"
 """The files of a job's folder. They are pickled, and both processes are this user's; nothing else gets there."""
@@ -35,9 +35,9 @@ def in_slices(work: Work, borrow: Callable[[], RunSlice] = gpu_slices.borrow) ->
     """Return what does `work`, which can be pickled, in slices; GPUs are asked for in the caller's context."""
     context = contextvars.copy_context()
 
-    def run(host: ModelHost, training: Run | None, show: Callable[[Any], None], stop: threading.Event) -> None:
+    def run(job: JobContext) -> None:
         with tempfile.TemporaryDirectory(prefix="restyle-job-") as name:
-            _JobFolder(Path(name), show, stop).run(work, context, borrow)
+            _JobFolder(Path(name), job).run(work, context, borrow)
 
     return run
 
@@ -45,8 +45,8 @@ def in_slices(work: Work, borrow: Callable[[], RunSlice] = gpu_slices.borrow) ->
 class _JobFolder:
     """A job's folder as the page's process uses it."""
 
-    def __init__(self, folder: Path, show: Callable[[Any], None], stop: threading.Event):
-        self._folder, self._show, self._stop = folder, show, stop
+    def __init__(self, folder: Path, job: JobContext):
+        self._folder, self._job = folder, job
         self._data = b""
         self._last: Any = None
 
@@ -63,7 +63,7 @@ class _JobFolder:
                 kind, key, values = pickle.loads((self._folder / _ERROR).read_bytes())
                 raise kind(key, **values)
             is_over = not outcome.get("time_over") and "error" not in outcome
-            if is_over or self._stop.is_set():
+            if is_over or self._job.stop.is_set():
                 break
             if getattr(self._last, "done", 0) > before:
                 continue  # what was answered is kept
@@ -75,17 +75,17 @@ class _JobFolder:
             key = "device.slice_ended" if (self._folder / _STARTED).exists() else "device.not_lent"
             raise DeviceError(key, detail=detail, seconds=f"{gpu_slices.seconds():.0f}")
         if self._last is not None:
-            self._show(self._last)
+            self._job.show(self._last)
 
     def _poll(self) -> None:
         """Pass a request to stop on, and show the newest update, unless it only says that the slice has ended."""
-        if self._stop.is_set():
+        if self._job.stop.is_set():
             (self._folder / _STOP).touch()
         with contextlib.suppress(FileNotFoundError):
             if (data := (self._folder / _UPDATE).read_bytes()) != self._data:
                 self._data, self._last = data, pickle.loads(data)
                 if not getattr(self._last, "stopped", False):
-                    self._show(self._last)
+                    self._job.show(self._last)
 
 
 def work_in_slice(folder: Path, seconds: float) -> bool:

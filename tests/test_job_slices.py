@@ -20,8 +20,10 @@ from studio.config import GenerationConfig
 from studio.errors import CompareError, DeviceError, StudioError
 from studio.evaluate import evaluation_job
 from studio.generation.generate import ColumnAnswer
+from studio.generation.job_context import JobContext
 from studio.i18n import DEFAULT_LANGUAGE
 from studio.job import Job
+from studio.model.adapter import ModelHost
 
 GREEDY = GenerationConfig(temperature=0.0, max_new_tokens=12)
 
@@ -44,33 +46,33 @@ def here(seconds: float = 60):
 def run(work, borrow) -> list:
     """Return the updates of a job in slices; raises what its user would be told."""
     shown: list = []
-    job_slices.in_slices(work, borrow)(None, None, shown.append, threading.Event())
+    job_slices.in_slices(work, borrow)(JobContext(ModelHost(), None, shown.append, threading.Event()))
     return shown
 
 
-def count_to(path: Path, total: int, host, training, show, stop) -> None:
+def count_to(path: Path, total: int, job: JobContext) -> None:
     """Count on from what the file holds, and keep the numbers as they come."""
     while (done := len(path.read_text())) < total:
-        if stop.is_set():
-            show(Progress(done, stopped=True))
+        if job.stop.is_set():
+            job.show(Progress(done, stopped=True))
             return
         path.write_text("x" * (done + 1))
-        show(Progress(done + 1))
+        job.show(Progress(done + 1))
         time.sleep(0.05)
-    show(Progress(total))
+    job.show(Progress(total))
 
 
-def refuse(host, training, show, stop) -> None:
+def refuse(job: JobContext) -> None:
     raise CompareError("compare.no_step", run="r", step=3, steps="–")
 
 
-def answer(text: str, host, training, show, stop) -> None:
+def answer(text: str, job: JobContext) -> None:
     """Answer as long as there is time; with a first token or without."""
     side = ColumnAnswer(text, tuple(text.encode()), end="stopped")
     request = CompareRequest("r", ("p",), GREEDY)
-    while not stop.is_set():
+    while not job.stop.is_set():
         time.sleep(0.01)
-    show(Comparison(request, ((side, side),)))
+    job.show(Comparison(request, ((side, side),)))
 
 
 @pytest.fixture

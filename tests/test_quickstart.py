@@ -155,9 +155,9 @@ def test_planted_faults_are_caught_with_the_real_model(trained, style):
     from studio.compare.column_loading import load_columns
     from studio.compare.columns import BASE
     from studio.generation import held_out
+    from studio.generation.generate import BASE_MODEL
     from studio.model.adapter import ModelHost
     from studio.style import bootstrap
-    from studio.style.answers import base_of
     from studio.style.report import Anchors, column_report
     from studio.style.scoring import AnswerScorer, TrainingText
     from studio.style.strength import train_classifier
@@ -170,7 +170,7 @@ def test_planted_faults_are_caught_with_the_real_model(trained, style):
         texts = [row.reference for row in train]
         ids = models.tokenizer(texts, add_special_tokens=False)["input_ids"]
         classifier = train_classifier(texts, base_texts)
-        scorer = AnswerScorer(run, base_of(models), rows, classifier, TrainingText(texts, ids))
+        scorer = AnswerScorer(run, models.only(BASE_MODEL), rows, classifier, TrainingText(texts, ids))
         base, author = (scorer.score(each, [True] * 40) for each in (base_texts, author_texts))
         anchors = Anchors(base.style, author.style, author.log_perplexity, bootstrap.draws(40))
         favourites = [w for w, _ in Counter(" ".join(texts).split()).most_common() if w not in " ".join(base_texts)][

@@ -12,16 +12,16 @@ from studio import runs
 from studio.compare.columns import NOW, Column
 from studio.config import RunConfig
 from studio.data import tokens
-from studio.errors import CompareError, DeviceError, StudioError
+from studio.errors import CompareError, StudioError
 from studio.files import sha256
 from studio.generation.generate import BASE_MODEL, ModelSet, use_adapter
+from studio.generation.job_context import JobContext
 from studio.i18n import Message, message
 from studio.journal import digest
 from studio.model import (
     adapter_files,
     adapter_mix,
     compatibility,
-    hardware,
     hub_adapters,
     load,
     multi_adapter,
@@ -143,22 +143,18 @@ def load_columns(
             multi_adapter.remove_batch_hooks(host.peft)
             used &= set(host.peft.peft_config)
             # what was used is likely to be used again
-            kept = loaded_before if training is not None or not used else used
-            kept = set(host.peft.peft_config) if keep_all else kept
-            multi_adapter.remove(host.peft, [*aliases, *(set(host.peft.peft_config) - kept)])
+            remaining = loaded_before if training is not None or not used else used
+            unused = set() if keep_all else set(host.peft.peft_config) - remaining
+            multi_adapter.remove(host.peft, [*aliases, *unused])
 
 
 @contextmanager
-def load_idle_columns(
-    host: ModelHost, run: Run, columns: Sequence[Column], training: Run | None
-) -> Iterator[LoadedColumns]:
+def load_idle_columns(job: JobContext, run: Run, columns: Sequence[Column]) -> Iterator[LoadedColumns]:
     """Load the columns' models as `load_columns`, without gradients; raises DeviceError while a run is active."""
     import torch
 
-    alive = runs.alive_runs(hardware.devices())
-    if training is not None or alive:
-        raise DeviceError("device.busy", run=training.id if training else alive[-1].id)
-    with torch.no_grad(), load_columns(host, run, run.config(), columns, None) as models:
+    job.require_idle()
+    with torch.no_grad(), load_columns(job.host, run, run.config(), columns, None) as models:
         yield models
 
 

@@ -44,7 +44,6 @@ class Column:
     """The step of the training in which the adapter `now` has answered; None when the run was over."""
 
     def __post_init__(self) -> None:
-        """Check what the types do not say."""
         if not 0 <= self.strength <= MAX_STRENGTH:
             raise CompareError("compare.strength", strength=f"{100 * self.strength:g}", most=f"{100 * MAX_STRENGTH:g}")
         if [turn.role for turn in self.shots] != ["user", "assistant"] * (len(self.shots) // 2):
@@ -70,6 +69,11 @@ class Column:
     def is_plain(self) -> bool:
         """Whether it gets the context of the training: no system prompt or examples of its own."""
         return self.system is None and not self.shots
+
+    @property
+    def context(self) -> tuple[Turn, ...]:
+        """The column's own turns before a question: its system prompt and its examples."""
+        return (*(() if self.system is None else (Turn("system", self.system),)), *self.shots)
 
     @property
     def step(self) -> int | None:
@@ -148,7 +152,6 @@ class CompareRequest:
     """In a chat, the user's turns before; the columns' `said` are the answers."""
 
     def __post_init__(self) -> None:
-        """Check what the types do not say."""
         if not 1 <= len(self.columns) <= MAX_COLUMNS:
             raise CompareError("compare.columns", count=len(self.columns), most=MAX_COLUMNS)
         if not self.prompts:
@@ -158,13 +161,12 @@ class CompareRequest:
 
     def turns(self, prompt: str, column: Column) -> tuple[Turn, ...]:
         """Return the conversation that a column is to continue."""
-        system = () if column.system is None else (Turn("system", column.system),)
         chat = [
             turn
             for question, said in zip(self.earlier, column.said, strict=True)
             for turn in (Turn("user", question), Turn("assistant", said))
         ]
-        return (*system, *column.shots, *chat, Turn("user", prompt))
+        return (*column.context, *chat, Turn("user", prompt))
 
     def next_turn(self, answers: Sequence[str], prompt: str) -> "CompareRequest":
         """Return the next turn of a chat of one prompt, given what each column has answered to this one."""

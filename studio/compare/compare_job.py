@@ -1,16 +1,15 @@
 """The jobs of comparing: answer prompts with all columns, or score a given answer."""
 
-import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
 from studio import runs
 from studio.compare import comparison_history
-from studio.compare.column_loading import load_columns
-from studio.compare.columns import NOW, CompareRequest
+from studio.compare.column_loading import LoadedColumns, load_columns
+from studio.compare.columns import NOW, Column, CompareRequest
 from studio.compare.comparison import Comparison
 from studio.compare.proof import prove
 from studio.data import tokens
@@ -19,38 +18,29 @@ from studio.data.prompt import ChatRenderer, PromptRenderer
 from studio.errors import CompareError, DeviceError, HomeError
 from studio.generation import generate, likelihood
 from studio.generation.generate import PromptBatchItem, noise_key
-from studio.generation.likelihood import TokenScores
+from studio.generation.job_context import JobContext
 from studio.i18n import message
 from studio.model.adapter import ModelHost, preserve_state
-from studio.runs import Run, RunWriter
+from studio.runs import Run
 
 _BATCH_SECONDS = 0.5
 """Seconds between two updates of a batch."""
 
 
-def compare(
-    request: CompareRequest,
-    host: ModelHost,
-    training: RunWriter | None,
-    show: Callable[[Comparison], None],
-    stop: threading.Event,
-    *,
-    keep: bool = True,
-    batch: bool = False,
-) -> None:
-    """Answer the prompts with all columns, and prove what was compared; `show` is called after every token.
+def compare(request: CompareRequest, job: JobContext, *, keep: bool = True, batch: bool = False) -> None:
+    """Answer the prompts with all columns, and prove what was compared; shows a `Comparison` after every token.
 
     With `keep`, a comparison of one prompt is stored in the run's directory, and a `batch` of the user's own prompts
     before and after it is answered. Raises StudioError when a column's model or the prompt cannot be used, and
     DeviceError for a batch while a run is trained.
     """
     run = runs.find(request.run_id)
-    config, publish = run.config(), show
+    training, show = job.training, job.show
     if batch:
         if training is not None:
             raise DeviceError("device.busy", run=training.id)
         show = _at_most_every(_BATCH_SECONDS, show)
-    with unchanged_model(host, training), load_columns(host, run, config, request.columns, training) as models:
+    with load_during_training(job, run, request.columns) as models:
         renderer = run_renderer(run, models.tokenizer)
         items = [_batch_item(request, renderer, models.tokenizer, prompt) for prompt in request.prompts]
         step = training.step if training is not None else None
@@ -62,13 +52,13 @@ def compare(
         if keep and batch:
             pending = _saved(run, pending, batch)
         result = generate.answer(
-            models, items, request.generation, stop, lambda sides: show(replace(pending, answers=sides))
+            models, items, request.generation, job.stop, lambda sides: show(replace(pending, answers=sides))
         )
         proof = prove(request, models, items, result.first_logits)
     comparison = replace(pending, answers=result.answers, proof=proof)
     if keep and (batch or (len(request.prompts) == 1 and comparison.has_tokens)):
         comparison = _saved(run, comparison, batch)
-    publish(comparison)
+    job.show(comparison)
 
 
 def _saved(run: Run, comparison: Comparison, batch: bool) -> Comparison:
@@ -94,20 +84,21 @@ def _at_most_every(seconds: float, show: Callable[[Comparison], None]) -> Callab
     return show_some
 
 
-def score_answer(
-    request: CompareRequest,
-    answer: Sequence[int],
-    host: ModelHost,
-    training: Run | None,
-    show: Callable[[tuple[TokenScores, ...]], None],
-    stop: threading.Event,
-) -> None:
-    """Show the likelihood of an answer's tokens under each column, given the first prompt."""
+def score_answer(request: CompareRequest, answer: Sequence[int], job: JobContext) -> None:
+    """Show the likelihood of an answer's tokens under each column (`TokenScores`), given the first prompt."""
     run = runs.find(request.run_id)
-    with unchanged_model(host, training), load_columns(host, run, run.config(), request.columns, training) as models:
+    with load_during_training(job, run, request.columns) as models:
         renderer = run_renderer(run, models.tokenizer)
         item = _batch_item(request, renderer, models.tokenizer, request.prompts[0])
-        show(likelihood.score_answer(models, item, answer))
+        job.show(likelihood.score_answer(models, item, answer))
+
+
+@contextmanager
+def load_during_training(job: JobContext, run: Run, columns: Sequence[Column]) -> Iterator[LoadedColumns]:
+    """Load the columns' models as `load_columns`, and leave a model in training as it was."""
+    host, training = job.host, job.training
+    with unchanged_model(host, training), load_columns(host, run, run.config(), columns, training) as models:
+        yield models
 
 
 def unchanged_model(host: ModelHost, training: Run | None) -> AbstractContextManager[None]:

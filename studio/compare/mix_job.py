@@ -1,20 +1,19 @@
 """The job that saves a mix of adapters as one adapter, with what it was mixed of."""
 
 import tempfile
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from studio import runs
-from studio.compare.column_loading import LoadedColumns, load_columns
+from studio.compare.column_loading import LoadedColumns
 from studio.compare.columns import Column, MixRequest
-from studio.compare.compare_job import unchanged_model
+from studio.compare.compare_job import load_during_training
 from studio.errors import CompareError
 from studio.files import replace_folder, sha256, user_cache
+from studio.generation.job_context import JobContext
 from studio.model import adapter_mix, uploaded_adapters
-from studio.model.adapter import ModelHost
 from studio.model.adapter_files import WEIGHTS
 from studio.model.adapter_mix import prunes
 from studio.runs import Run
@@ -43,14 +42,8 @@ class SavedMix:
     """How a column names it."""
 
 
-def save_mix(
-    request: MixRequest,
-    host: ModelHost,
-    training: Run | None,
-    show: Callable[[SavedMix], None],
-    stop: threading.Event,
-) -> None:
-    """Save the mix and show where it is; raises CompareError for what is no mix of at least two, or a full folder."""
+def save_mix(request: MixRequest, job: JobContext) -> None:
+    """Save the mix and show it (`SavedMix`); raises CompareError for what mixes fewer than two, or a full folder."""
     mix = request.column.mix
     if mix is None:
         raise CompareError("compare.mix.not_mix", text=request.column.adapter[:120])
@@ -62,8 +55,8 @@ def save_mix(
         raise CompareError("compare.mix.not_empty", folder=str(out))
     run = runs.find(request.run_id)
     column = Column(adapter=str(mix))
-    with unchanged_model(host, training), load_columns(host, run, run.config(), (column,), training) as models:
-        record = _record(run, column, models, host.loaded.located.identity)
+    with load_during_training(job, run, (column,)) as models:
+        record = _record(run, column, models, job.host.loaded.located.identity)
         about = _about(record, column.title())
 
         def fill(draft: Path) -> None:
@@ -72,15 +65,15 @@ def save_mix(
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
             replace_folder(out, fill)
-            show(SavedMix(out, str(out)))
+            job.show(SavedMix(out, str(out)))
             return
         with tempfile.TemporaryDirectory(dir=user_cache("mixes")) as temporary:
             draft = Path(temporary) / f"mix-{mix.combination}"
             draft.mkdir()
             fill(draft)
             files = [path for path in draft.iterdir() if path.name in uploaded_adapters.STORED_FILES]
-            kept = uploaded_adapters.store(files, name=draft.name)
-    show(SavedMix(kept.folder, kept.column))
+            stored = uploaded_adapters.store(files, name=draft.name)
+    job.show(SavedMix(stored.folder, stored.column))
 
 
 def _record(run: Run, column: Column, models: LoadedColumns, base: Mapping[str, Any]) -> dict[str, Any]:

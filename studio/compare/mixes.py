@@ -27,7 +27,6 @@ class Mix:
     """Share of the values that are kept, for combinations that prune."""
 
     def __post_init__(self) -> None:
-        """Check what the types do not say."""
         names = [name for name, _ in self.parts]
         if not 2 <= len(names) <= MAX_PARTS or len(set(names)) < len(names):
             raise CompareError("compare.mix.parts", most=MAX_PARTS)
@@ -63,13 +62,13 @@ def parse(named: str) -> Mix:
     combination, colon, density = combination.partition(":")
     parts = [(match[1].strip(), float(match[2])) for match in _PART.finditer(body)]
     try:
-        kept = float(density) if colon else DENSITY
+        share = float(density) if colon else DENSITY
     except ValueError:
-        kept = 0.0
+        share = 0.0
     if "".join(f"{match[0]}" for match in _PART.finditer(body)) != body:
         raise CompareError("compare.mix.form", text=named[:120])
     numbered = ((f"step-{int(name):06}" if name.isdecimal() else name, weight) for name, weight in parts)
-    return Mix(tuple(numbered), combination, kept)
+    return Mix(tuple(numbered), combination, share)
 
 
 def outside_of(mix: Mix, run: Run) -> Mix:

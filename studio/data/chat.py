@@ -105,23 +105,23 @@ class ChatText:
                 notes.append("joined")
         answers = [(number, place.turn) for number, place in enumerate(places) if roles[place.turn] == "assistant"]
         parts = [Part(*self._answer(roles, text, places, number), trained[turn]) for number, turn in answers]
-        plain = self._spelled(text, places) if self._has_special(turns) else []
+        plain = self._spelled(turns, text, places)
         return Rendering(cut(text, parts, plain), tuple(dict.fromkeys([*notes, *(["special_text"] if plain else [])])))
 
     def question(self, turns: Sequence[Message]) -> Segment:
         """Return the prompt of an answer to a conversation; raises TemplateRefusal."""
         text = self._template.render(turns, ask=True)
-        plain = self._spelled(text, self._places(turns, text, ask=True)) if self._has_special(turns) else []
+        plain = self._spelled(turns, text)
         seam = self._seam((*(role for role, _ in turns), "assistant"))
         if text.endswith(seam.lead):
             text = text[: len(text) - len(seam.lead) + seam.shared]
         return Segment(text, False, plain=tuple(span for span in plain if span[1] <= len(text)))
 
-    def _has_special(self, turns: Sequence[Message]) -> bool:
-        return any(self._special.search(content) for _, content in turns)
-
-    def _spelled(self, text: str, places: Sequence[_Place]) -> list[Span]:
+    def _spelled(self, turns: Sequence[Message], text: str, places: Sequence[_Place] | None = None) -> list[Span]:
         """Return where contents spell special tokens."""
+        if not any(self._special.search(content) for _, content in turns):
+            return []
+        places = self._places(turns, text, ask=True) if places is None else places
         return [m.span() for place in places for m in self._special.finditer(text, place.start, place.end)]
 
     def _make_frame(self, roles: Roles, ask: bool) -> _Frame:

@@ -15,7 +15,7 @@ from typing import Any
 from studio import safe_yaml
 from studio.config import SourceConfig
 from studio.errors import ConfigError, DataError
-from studio.files import user_cache
+from studio.files import atomic_write, user_cache
 from studio.model.hub_models import reachable
 
 _MAX_YAML_CHARACTERS = 10_000_000
@@ -49,10 +49,9 @@ def fetch(source: SourceConfig, limit: int | None = None, token: str | None = No
     rows = _load(source, token, streaming=limit is not None)
     if limit is not None:
         rows = rows.take(limit)
-    draft = path.with_suffix(".draft")
     import pyarrow
 
-    with open(draft, "wb") as file:
+    with atomic_write(path) as draft, open(draft, "wb") as file:
         writer = None
         for batch in rows.with_format("arrow").iter(1000):
             writer = writer or pyarrow.ipc.new_stream(file, batch.schema)
@@ -60,7 +59,6 @@ def fetch(source: SourceConfig, limit: int | None = None, token: str | None = No
         if writer is None:
             raise DataError("data.empty", name=source.name)
         writer.close()
-    draft.rename(path)
     return path
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy
@@ -24,6 +24,7 @@ from studio.data.scan import ProblemCount, ScanResult
 from studio.data.source import Table
 from studio.data.tokens import Rendering
 from studio.errors import DataError, ModelError
+from studio.files import cached_by_file
 from studio.i18n import message
 from studio.model import estimate
 from studio.model.hardware import precision
@@ -70,13 +71,10 @@ class PreparedData:
 
 def table(data: DataConfig) -> Table:
     """Open a dataset; the last ones are remembered until their file changes. Raises DataError."""
-    path = source.path_of(data.source, data.limit if data.pick == "first" else None)
-    return _table(path, data.source, path.stat().st_mtime_ns, path.stat().st_size)
+    return _open(source.path_of(data.source, data.limit if data.pick == "first" else None), data.source)
 
 
-@lru_cache(maxsize=4)
-def _table(path: Any, chosen: SourceConfig, changed: int, size: int) -> Table:
-    return source.open_file(path, chosen)
+_open = cached_by_file(4)(source.open_file)
 
 
 def mapping(data: DataConfig, method: Method = "sft") -> Detection:

@@ -63,6 +63,9 @@ def preview_row(config: RunConfig, row: int) -> Preview:
     labelled, *worse = tokens.tokenize(segments, tokenizer, data.max_length, data.train_on)
     rendering_notes = [note for rendering in renderings for note in rendering.notes]
     notes = dict.fromkeys((*conversation.notes, *rendering_notes, *(["joined"] if labelled.joined else [])))
+    not_used = []
+    if count and row not in scan.chosen_numbers(config.data, count):
+        not_used.append(message(f"preview.not_used.{config.data.pick}", limit=config.data.limit))
     return Preview(
         row=row_text,
         spans=tokens.spans(labelled, tokenizer),
@@ -73,15 +76,8 @@ def preview_row(config: RunConfig, row: int) -> Preview:
         text=renderings[0].text,
         rejected=tuple(span for each in worse for span in tokens.spans(each, tokenizer)),
         good=good,
-        notes=(*_not_used(config, count, row), *(_problem_of(RowProblem(kind), row, count) for kind in notes)),
+        notes=(*not_used, *(_problem_of(RowProblem(kind), row, count) for kind in notes)),
     )
-
-
-def _not_used(config: RunConfig, count: int, row: int) -> tuple[Message, ...]:
-    """Return the words for a row that the limit leaves out; none while the rows are not counted."""
-    if not count or row in scan.chosen_numbers(config.data, count):
-        return ()
-    return (message(f"preview.not_used.{config.data.pick}", limit=config.data.limit),)
 
 
 def _problem_of(wrong: RowProblem, row: int, rows: int) -> Message:

@@ -94,12 +94,9 @@ def count_judgements(table: Table, numbers: Iterable[int]) -> dict[str, Any] | N
     """
     if not any(isinstance(row, Mapping) and "judged_by" in row for row in table.first[:1]):
         return None
-    counts = {name: Counter[str]() for name in JUDGEMENTS}
-    for row in table.reader.rows_at([number - 1 for number in numbers]):
-        for name in JUDGEMENTS:
-            if isinstance(row, Mapping) and isinstance(row.get(name), str):
-                counts[name][row[name]] += 1
-    return {name: dict(by_value) for name, by_value in counts.items()}
+    rows = [row for row in table.reader.rows_at([number - 1 for number in numbers]) if isinstance(row, Mapping)]
+    values = {name: [row[name] for row in rows if isinstance(row.get(name), str)] for name in JUDGEMENTS}
+    return {name: dict(Counter(of_name)) for name, of_name in values.items()}
 
 
 def _source(row: Any) -> Mapping[str, Any]:

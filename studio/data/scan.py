@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from studio.data.rows import columns_for_template, is_good, read_conversation, r
 from studio.data.source import Table, cell
 from studio.data.tokens import Rendering
 from studio.errors import ModelError
-from studio.files import newest_first, replace_file, user_cache
+from studio.files import atomic_write, newest_first, replace_file, user_cache
 from studio.model.template import source_of
 
 BATCH = 1_000
@@ -109,20 +110,16 @@ def scan(
     folder = user_cache("tokens")
     count = table.index(lambda share: on_progress(share * 0.1))
     near_rows = count if "near_deduplicate" in data.fixes else min(count, NEAR_ROWS)
-    name = _cache_key(table, data, mapping, tokenizer, near_rows, today, method)
+    scanner = _Scanner(data, mapping, render, tokenizer, near_rows, method)
+    name = scanner.key(table, today)
     path, record = folder / f"{name}.arrow", folder / f"{name}.json"
     if record.exists() and path.exists():
         record.touch()
         cached = json.loads(record.read_text(encoding="utf-8"))
         problems = {kind: ProblemCount(**counted) for kind, counted in cached["problems"].items()}
         return ScanResult(path, **{**cached, "problems": problems})
-    scanner = _Scanner(data, mapping, render, tokenizer, _NearDuplicates(near_rows), method)
-    draft = path.with_suffix(f".{random.randrange(1 << 30)}.draft")
-    try:
+    with atomic_write(path) as draft:
         rows = scanner.write(draft, chosen_rows(table, data, count), min(count, data.limit or count), on_progress)
-        draft.rename(path)
-    finally:
-        draft.unlink(missing_ok=True)
     problems, speech = dict(scanner.problems), dict(scanner.speech)
     scanned = ScanResult(path, rows, problems, scanner.near.numbers, min(near_rows, rows), speech)
     cached = asdict(scanned)
@@ -226,10 +223,37 @@ class _Scanner:
     mapping: MappingConfig
     render: PromptRenderer
     tokenizer: Any
-    near: "_NearDuplicates"
-    method: Method = "sft"
+    near_rows: int
+    method: Method
     problems: defaultdict[str, ProblemCount] = field(default_factory=lambda: defaultdict(ProblemCount))
     speech: Counter[str] = field(default_factory=Counter)
+
+    @cached_property
+    def near(self) -> "_NearDuplicates":
+        return _NearDuplicates(self.near_rows)
+
+    def key(self, table: Table, today: date | None) -> str:
+        """Return the name of the result in the cache: a hash of everything that it depends on."""
+        data, tokenizer = self.data, self.tokenizer
+        core = getattr(tokenizer, "backend_tokenizer", None)
+        parts = {
+            "version": _VERSION,
+            "table": table.sha256,
+            "format": [table.file_format, table.encoding, data.source.sheet],
+            "mapping": self.mapping.model_dump(mode="json"),
+            "prompt": data.prompt.model_dump(mode="json"),
+            "rows": [data.limit, data.pick, data.seed if data.pick == "random" else 0],
+            "labels": [data.train_on, data.turns, data.max_length],
+            "fixes": sorted(_RENDERED.intersection(data.fixes)),
+            "group": data.validation.group,
+            "near": self.near_rows,
+            "method": self.method,
+            "tokenizer": hashlib.sha256((core.to_str() if core else repr(tokenizer)).encode()).hexdigest(),
+            "template": getattr(tokenizer, "chat_template", None),
+            "special": [tokenizer.bos_token, tokenizer.eos_token],
+            "date": str(today or datetime.now(UTC).date()) if "strftime_now" in source_of(tokenizer) else "",
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
     def write(self, path: Path, rows: Iterator[tuple[int, Row | BadRow]], total: int, on_progress: OnProgress) -> int:
         """Tokenize rows into an Arrow file, and return how many were read."""
@@ -354,38 +378,6 @@ class _NearDuplicates:
 
 def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), signed=True)
-
-
-def _cache_key(
-    table: Table,
-    data: DataConfig,
-    mapping: MappingConfig,
-    tokenizer: Any,
-    near_rows: int,
-    today: date | None,
-    method: Method,
-) -> str:
-    """Return the name of a result in the cache: a hash of everything that it depends on."""
-    writes_date = "strftime_now" in source_of(tokenizer)
-    core = getattr(tokenizer, "backend_tokenizer", None)
-    parts = {
-        "version": _VERSION,
-        "table": table.sha256,
-        "format": [table.file_format, table.encoding, data.source.sheet],
-        "mapping": mapping.model_dump(mode="json"),
-        "prompt": data.prompt.model_dump(mode="json"),
-        "rows": [data.limit, data.pick, data.seed if data.pick == "random" else 0],
-        "labels": [data.train_on, data.turns, data.max_length],
-        "fixes": sorted(_RENDERED.intersection(data.fixes)),
-        "group": data.validation.group,
-        "near": near_rows,
-        "method": method,
-        "tokenizer": hashlib.sha256((core.to_str() if core else repr(tokenizer)).encode()).hexdigest(),
-        "template": getattr(tokenizer, "chat_template", None),
-        "special": [tokenizer.bos_token, tokenizer.eos_token],
-        "date": str(today or datetime.now(UTC).date()) if writes_date else "",
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _prune(folder: Path) -> None:

@@ -1,6 +1,5 @@
 """Open a dataset: one that ships with the studio, a file, or one of the Hub."""
 
-import random
 import re
 import zipfile
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from studio.data.readers.base import MAX_COLUMNS, BadRow, OnProgress, Reader, Ro
 from studio.data.readers.documents import MessageTree
 from studio.data.readers.spreadsheet import Spreadsheet
 from studio.errors import DataError
-from studio.files import sha256, user_cache
+from studio.files import replace_file, sha256, user_cache
 from studio.i18n import Message, message
 
 SEARCHED_ROWS = 20_000
@@ -230,10 +229,8 @@ def _as_utf8(path: Path, encoding: str) -> Path:
             text = content.decode(encoding, "surrogatepass" if encoding.startswith("utf") else "surrogateescape")
         except UnicodeDecodeError:
             text = content.decode(encoding, "replace").replace("\ufffd", "\udcff")
-        draft = copy.with_suffix(f".{random.randrange(1 << 30)}.draft")
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-        draft.write_bytes(text.encode("utf-8", "surrogatepass"))
-        draft.rename(copy)
+        replace_file(copy, text.encode("utf-8", "surrogatepass"))
     return copy
 
 

@@ -55,8 +55,6 @@ class BallotItem:
     number: int
     """Place on this voter's ballot, from 1."""
     total: int
-    is_voted: bool
-    """Whether this voter has voted on it."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +119,7 @@ class Ballot:
         if not self._pairs:
             raise CompareError("compare.no_items")
         self._parts = {item: _parts(pair) for item, pair in self._pairs.items()}
+        self._by_id = {part.id: part for parts in self._parts.values() for part in parts.values()}
         self._journal = Journal(folder / "votes.jsonl")
 
     @property
@@ -155,7 +154,6 @@ class Ballot:
             answers=tuple(pair.answers[answer] for answer in self.places(voter, item)),
             number=order.index(item) + 1,
             total=len(order),
-            is_voted=(voter, item) in self._voted(),
         )
 
     def next(self, voter: str) -> BallotItem | None:
@@ -235,9 +233,7 @@ class Ballot:
 
     def _outcomes(self) -> dict[str, Counter[str]]:
         """Count the outcomes of the votes on each pair: `before`, `after`, `tie` or `bad`."""
-        counts: dict[str, Counter[str]] = {
-            part.id: Counter() for parts in self._parts.values() for part in parts.values()
-        }
+        counts: dict[str, Counter[str]] = {item: Counter() for item in self._by_id}
         for vote in self.votes():
             counts[vote.item][vote.winner or vote.choice] += 1
         return counts
@@ -279,20 +275,16 @@ class Ballot:
 
     def preferences(self) -> PreferenceData:
         """Return the decided pairs as preference data; pairs that are not decided are counted."""
-        rows, ties, bad, unvoted = [], 0, 0, 0
-        known = {part.id: part for parts in self._parts.values() for part in parts.values()}
+        rows = []
+        counted: Counter[str] = Counter()
         for item, counts in self._outcomes().items():
-            pair = known[item]
-            if not counts:
-                unvoted += 1
-            elif (decision := decide(counts)) == "bad":
-                bad += 1
-            elif decision == "tie":
-                ties += 1
-            else:
+            decision = decide(counts) if counts else "unvoted"
+            counted[decision] += 1
+            if decision in get_args(Side):
+                pair = self._by_id[item]
                 chosen, rejected = (pair.after, pair.before)[:: 1 if decision == "after" else -1]
                 rows.append({"prompt": pair.prompt, "chosen": chosen, "rejected": rejected})
-        return PreferenceData(rows, ties, bad, unvoted)
+        return PreferenceData(rows, counted["tie"], counted["bad"], counted["unvoted"])
 
     def _pair(self, item: str) -> AnswerPair:
         if item not in self._pairs:
@@ -305,10 +297,8 @@ class Ballot:
 
     def _latest(self) -> dict[tuple[str, str], Vote]:
         """Return the last vote of each voter on each pair of this ballot, those that leave it open among them."""
-        pairs = {part.id for parts in self._parts.values() for part in parts.values()}
-        return {
-            (vote.voter, vote.item): vote for vote in map(_read, self._journal.entries()) if vote and vote.item in pairs
-        }
+        votes = map(_read, self._journal.entries())
+        return {(vote.voter, vote.item): vote for vote in votes if vote and vote.item in self._by_id}
 
     def _voted(self) -> set[tuple[str, str]]:
         """Return each voter with each item that they have voted on: on all pairs of its answers."""

@@ -5,15 +5,13 @@ evaluation resumes where it was stopped, and another one never mixes with it.
 """
 
 import json
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from studio import runs
 from studio.compare.column_loading import LoadedColumns, load_idle_columns
 from studio.compare.columns import BASE, EvaluationRequest
-from studio.errors import PromptError
 from studio.evaluate.evaluation_store import ANSWERS, FORGETTING, METADATA, SCOREBOARD, Evaluation
 from studio.evaluate.metrics import Sample
 from studio.evaluate.scoreboard import Scoreboard, score
@@ -21,58 +19,41 @@ from studio.files import replace_file, to_json
 from studio.generation import generate, held_out, likelihood
 from studio.generation.answer_store import Stopped
 from studio.generation.generate import PromptBatchItem, batches
-from studio.generation.held_out import GENERAL, HeldOutRow
-from studio.i18n import message
+from studio.generation.held_out import HeldOutRow
+from studio.generation.job_context import JobContext
 from studio.journal import Journal, digest
-from studio.model.adapter import ModelHost
 from studio.owner import Owner
 from studio.runs import Run
 
 Part = Literal["held_out", "general"]
 
 
-def evaluate(
-    request: EvaluationRequest,
-    host: ModelHost,
-    training: Run | None,
-    show: Callable[[Evaluation], None],
-    stop: threading.Event,
-) -> None:
-    """Answer the rows that are not answered yet and score all; `show` is called after every batch."""
+def evaluate(request: EvaluationRequest, job: JobContext) -> None:
+    """Answer the rows that are not answered yet and score all; shows an `Evaluation` after every batch."""
     run = runs.find(request.run_id)
-    with load_idle_columns(host, run, (BASE, request.column), training) as models:
-        job = _EvaluationJob(request, run, models, show, stop)
+    with load_idle_columns(job, run, (BASE, request.column)) as models:
+        work = _EvaluationJob(request, run, models, job)
         try:
-            evaluation = job.run()
+            evaluation = work.run()
         except Stopped:
-            evaluation = replace(job.progress(), stopped=True)
+            evaluation = replace(work.progress(), stopped=True)
         finally:
-            job.write_metadata(None)  # no process works on it any more
-    show(evaluation)
+            work.write_metadata(None)  # no process works on it any more
+    job.show(evaluation)
 
 
 class _EvaluationJob:
-    def __init__(
-        self,
-        request: EvaluationRequest,
-        run: Run,
-        models: LoadedColumns,
-        show: Callable[[Evaluation], None],
-        stop: threading.Event,
-    ):
+    def __init__(self, request: EvaluationRequest, run: Run, models: LoadedColumns, job: JobContext):
         config = run.config()
-        self._models, self._show, self._stop = models, show, stop
+        self._models, self._job = models, job
         self._column = request.column
         self._settings, self._marker = request.generation or config.generation, config.evaluation.marker
-        held_out_rows, notes = held_out.select(run, request.rows, models.tokenizer, self._check_stop)
+        held_out_rows, notes = held_out.select(run, request.rows, models.tokenizer, job.check_stop)
         rows: dict[Part, list[HeldOutRow]] = {"held_out": held_out_rows}
         self._notes = [*models.notes, *models.unproven, *notes]
         if request.forgetting:
-            try:
-                rows["general"] = held_out.from_bundled(run, GENERAL, models.tokenizer)
-            except PromptError as error:  # a text template with more columns than a question
-                rows["general"] = []
-                self._notes.append(message("compare.note.no_general", detail=error.text()))
+            rows["general"], notes = held_out.ordinary(run, models.tokenizer)
+            self._notes += notes
         self._rows = {part: rows[part][: request.limit] for part in rows}
         self._total = sum(map(len, self._rows.values()))
         depends_on = {
@@ -100,12 +81,12 @@ class _EvaluationJob:
 
     def run(self) -> Evaluation:
         """Answer, then score."""
-        self._show(self.progress())
+        self._job.show(self.progress())
         for part in self._rows:
             for batch in batches([len(row.ids) for row in self._rows[part]], self._settings.max_new_tokens):
                 if any((part, number) not in self._answered for number in batch):
                     self._answer(part, batch)
-                    self._show(self.progress())
+                    self._job.show(self.progress())
         board = self._score("held_out", self._marker)
         forgetting = self._score("general", None) if self._rows.get("general") else None
         replace_file(self._folder / SCOREBOARD, to_json(board))
@@ -121,11 +102,11 @@ class _EvaluationJob:
 
     def _answer(self, part: Part, batch: Sequence[int]) -> None:
         """Answer a batch, in the same shape also where some of its rows are answered already."""
-        self._check_stop()
+        self._job.check_stop()
         rows = [self._rows[part][number] for number in batch]
         items = [PromptBatchItem((row.ids, row.ids), generate.noise_key(row.prompt)) for row in rows]
-        result = generate.answer(self._models, items, self._settings, self._stop)
-        self._check_stop()
+        result = generate.answer(self._models, items, self._settings, self._job.stop)
+        self._job.check_stop()
         scored = [(item, row.answer) for item, row in zip(items, rows, strict=True) if row.answer]
         scores = iter(
             likelihood.log_probabilities(self._models, [item for item, _ in scored], [ids for _, ids in scored])
@@ -151,8 +132,4 @@ class _EvaluationJob:
 
     def _score(self, part: Part, marker: str | None) -> Scoreboard:
         before, after = zip(*self._pairs(part), strict=True)
-        return score(before, after, marker=marker, on_progress=self._check_stop)
-
-    def _check_stop(self, share: float = 0.0) -> None:
-        if self._stop.is_set():
-            raise Stopped
+        return score(before, after, marker=marker, on_progress=self._job.check_stop)

@@ -4,6 +4,7 @@ Each has `evaluation.json` (what its answers depend on, the number of rows, and 
 `answers.jsonl`, and in the end `scoreboard.json` and `forgetting.json`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,27 +52,27 @@ class Evaluation:
 
 def stamp(run: Run) -> Stamp | None:
     """Return what changes with every batch of the run's newest evaluation; None without one. Cheap enough to poll."""
-    for folder in _folders(run)[:1]:
+    for folder, metadata in _stored(run):
         answers, written = folder / ANSWERS, (folder / METADATA).stat().st_mtime_ns
         size = answers.stat().st_size if answers.exists() else 0
-        return folder.name, written, size, _is_running(folder, read_json(folder / METADATA))
+        return folder.name, written, size, _is_running(folder, metadata)
     return None
 
 
 def newest(run: Run, column: Column | None = None) -> Evaluation | None:
     """Return the run's newest evaluation, or the newest of a column; None without one."""
-    folders = (each for each in _folders(run) if column is None or _column(read_json(each / METADATA)) == column)
-    return next(map(read, folders), None)
+    stored = _stored(run)
+    return next((read(folder) for folder, metadata in stored if column in (None, _column(metadata))), None)
 
 
 def all_of(run: Run) -> list[Evaluation]:
     """Return the evaluations of a run, the newest first."""
-    return [read(folder) for folder in _folders(run)]
+    return [read(folder) for folder, _ in _stored(run)]
 
 
 def measured_columns(run: Run) -> list[Column]:
     """Return the columns of the run's evaluations, each once, that of the newest first."""
-    return list(dict.fromkeys(_column(read_json(folder / METADATA)) for folder in _folders(run)))
+    return list(dict.fromkeys(_column(metadata) for _, metadata in _stored(run)))
 
 
 def _column(metadata: dict[str, Any]) -> Column:
@@ -105,13 +106,9 @@ def read(folder: Path) -> Evaluation:
 
 def find_scoreboard(run: Run, column: Column, adapter_sha256: str | None) -> Scoreboard | None:
     """Return the newest finished scoreboard of the run that was measured with this adapter at this strength."""
-    for folder in _folders(run):
-        metadata = read_json(folder / METADATA)
-        if (metadata.get("column"), metadata.get("adapter")) == (column.as_json(), adapter_sha256) and (
-            board := read(folder).board
-        ):
-            return board
-    return None
+    wanted = column.as_json(), adapter_sha256
+    folders = (folder for folder, about in _stored(run) if (about.get("column"), about.get("adapter")) == wanted)
+    return next((board for folder in folders if (board := read(folder).board)), None)
 
 
 def _pair(entry: dict[str, Any]) -> tuple[Sample, Sample] | None:
@@ -123,10 +120,10 @@ def _pair(entry: dict[str, Any]) -> tuple[Sample, Sample] | None:
     return before, after
 
 
-def _folders(run: Run) -> list[Path]:
-    """Return the folders of all evaluations, the newest first."""
-    files = (run.path / "compare").glob(f"*/{METADATA}")
-    return [path.parent for path in newest_first(files)]
+def _stored(run: Run) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the folders of all evaluations and what their answers depend on, the newest first."""
+    for path in newest_first((run.path / "compare").glob(f"*/{METADATA}")):
+        yield path.parent, read_json(path)
 
 
 def _is_running(folder: Path, metadata: dict[str, Any]) -> bool:

@@ -6,15 +6,14 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from studio.compare.comparison import AnswerPair
 from studio.errors import CompareError
-from studio.evaluate.blind_vote import checked_name
+from studio.evaluate.blind_vote import Side, checked_name
 from studio.i18n import DEFAULT_LANGUAGE, text
 from studio.journal import Journal
 
-Side = Literal["before", "after"]
 MAX_NOTE_CHARACTERS = 2000
 COLUMNS = ("item", "prompt", "side", "answer", "reader", "natural", "wrong", "note")
 _QUESTIONS = ("natural", "wrong")

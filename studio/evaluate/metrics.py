@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy
 import regex
 
-from studio.data.language import is_hangul
+from studio.data.language import share_of_hangul
 from studio.errors import CompareError
 from studio.i18n import message
 from studio.model.hardware import Choice
@@ -109,8 +109,7 @@ def metric_context(
 
 def detect_language(texts: Sequence[str]) -> Literal["ko", "en"]:
     """Return `ko` when at least three in ten letters are Hangul: Korean text has its share of Latin names."""
-    letters = [letter for text in texts for letter in text if letter.isalpha()]
-    return "ko" if letters and sum(map(is_hangul, letters)) >= 0.3 * len(letters) else "en"
+    return "ko" if share_of_hangul("".join(texts)) >= 0.3 else "en"
 
 
 def words(text: str) -> list[str]:

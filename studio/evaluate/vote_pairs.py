@@ -4,7 +4,6 @@ They are on prompts of the training, so that the held-out ones stay held out whe
 is a file `<run>/compare/pairs-<id>.json`; the newest stands first, and in each the pairs that differ most.
 """
 
-import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ from studio.compare.columns import ADAPTED, MAX_STRENGTH, Column
 from studio.compare.comparison import AnswerPair
 from studio.config import GenerationConfig
 from studio.errors import CompareError
-from studio.files import newest_first, read_as, replace_file
+from studio.files import cached_by_file, newest_first, read_as, replace_file
 from studio.i18n import Message
 from studio.runs import Run
 
@@ -40,7 +39,6 @@ class VotePairsRequest:
     """None takes the run's own settings."""
 
     def __post_init__(self) -> None:
-        """Check what the types do not say."""
         if not (1 <= self.prompts <= MAX_PROMPTS and 1 <= self.seeds <= MAX_SEEDS):
             raise CompareError("compare.pairs_size", prompts=MAX_PROMPTS, seeds=MAX_SEEDS)
         if self.seeds * max(1, len(set(self.strengths))) < 2 or not all(0 < s <= MAX_STRENGTH for s in self.strengths):
@@ -132,7 +130,7 @@ def choose(answers: Mapping[str, Sequence[PairCandidate]]) -> tuple[list[VotePai
 def all_of(run: Run) -> list[VotePairs]:
     """Return the run's rounds of pairs, the newest first."""
     files = newest_first(_files(run))
-    return [pairs for path in files if (pairs := _read(path, path.stat().st_mtime_ns))]
+    return [pairs for path in files if (pairs := _read(path))]
 
 
 def unique_pairs(rounds: Iterable[VotePairs]) -> list[VotePair]:
@@ -156,6 +154,6 @@ def _files(run: Run) -> list[Path]:
     return list((run.path / "compare").glob("pairs-*.json"))
 
 
-@functools.lru_cache(maxsize=64)
-def _read(path: Path, written: int) -> VotePairs | None:
+@cached_by_file(64)
+def _read(path: Path) -> VotePairs | None:
     return read_as(VotePairs, path, warn=True)

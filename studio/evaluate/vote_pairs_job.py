@@ -5,8 +5,6 @@ same request makes the next one: of the next prompts, with other seeds.
 """
 
 import json
-import threading
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import cycle, islice
 from typing import Any
@@ -18,22 +16,16 @@ from studio.errors import CompareError, PromptError
 from studio.evaluate import vote_pairs
 from studio.evaluate.vote_pairs import PairCandidate, VotePairs, VotePairsProgress, VotePairsRequest
 from studio.generation import held_out
-from studio.generation.answer_store import AnsweredPrompt, AnswerStore, Stopped, answer_missing
+from studio.generation.answer_store import AnswerStore, Stopped, answer_missing
 from studio.generation.held_out import HeldOutRow
+from studio.generation.job_context import JobContext
 from studio.i18n import message
 from studio.journal import digest
-from studio.model.adapter import ModelHost
 from studio.runs import Run
 
 
-def make_pairs(
-    request: VotePairsRequest,
-    host: ModelHost,
-    training: Run | None,
-    show: Callable[[VotePairsProgress], None],
-    stop: threading.Event,
-) -> None:
-    """Answer the prompts that are not answered yet and choose the pairs; `show` is called after every batch.
+def make_pairs(request: VotePairsRequest, job: JobContext) -> None:
+    """Answer the prompts that are not answered yet and choose the pairs; shows a `VotePairsProgress` after every batch.
 
     Raises DeviceError while a run is active, CompareError where no prompt of the training can be answered alone.
     """
@@ -49,13 +41,9 @@ def make_pairs(
     def advance(count: int) -> None:
         nonlocal done
         done += count
-        show(VotePairsProgress(done, total))
+        job.show(VotePairsProgress(done, total))
 
-    def check_stop(share: float = 0.0) -> None:
-        if stop.is_set():
-            raise Stopped
-
-    with load_idle_columns(host, run, columns, training) as models:
+    with load_idle_columns(job, run, columns) as models:
         depends_on = [
             [models.base_sha256, models.hashes, str(models.model.dtype), request.seeds, request.prompts],
             [[column.as_json() for column in columns], settings.model_dump(mode="json")],
@@ -69,7 +57,7 @@ def make_pairs(
         while result.id in earlier:
             result = replace(result, id=digest(result.id)[:16], round=result.round + 1)
         try:
-            train, _ = held_out.from_training(run, models.tokenizer, vote_pairs.MAX_PROMPTS, check_stop)
+            train, _ = held_out.from_training(run, models.tokenizer, vote_pairs.MAX_PROMPTS, job.check_stop)
             rows, left_out = _alone(run, [row for row in train if row.prompt], models.tokenizer)
             if not rows:
                 raise CompareError("compare.pairs_prompts", run=run.id)
@@ -79,7 +67,7 @@ def make_pairs(
             seeds = 1 if settings.temperature == 0 else request.seeds
             total = len(rows) * len(columns) * seeds
             answers: dict[str, list[PairCandidate]] = {row.prompt: [] for row in rows}
-            prompts = [AnsweredPrompt(row.prompt, row.ids) for row in rows]
+            prompts = [row.question for row in rows]
             for seed in range(seeds):
                 seeded = settings.model_copy(update={"seed": (settings.seed + result.round * seeds + seed) % 2**32})
                 stores = [
@@ -88,19 +76,19 @@ def make_pairs(
                 ]
                 cached = sum(prompt in store for store in stores for prompt in prompts)
                 advance(cached)
-                answer_missing(models, stores, [prompts] * len(stores), seeded, stop, advance)
+                answer_missing(models, stores, [prompts] * len(stores), seeded, job.stop, advance)
                 done = len(rows) * len(columns) * (seed + 1)  # a batch makes also what one of its columns had
                 for store, column, adapter in zip(stores, columns, models.hashes, strict=True):
                     side = column_id(column, adapter, models.base_sha256)
                     for prompt in prompts:
                         answers[prompt.text].append(PairCandidate(store[prompt].text, side, column))
         except Stopped:
-            show(VotePairsProgress(done, total, stopped=True))
+            job.show(VotePairsProgress(done, total, stopped=True))
             return
     pairs, alike = vote_pairs.choose(answers)
     result = replace(result, pairs=tuple(pairs), alike=alike)
     vote_pairs.write(run, result)
-    show(VotePairsProgress(total, total, result))
+    job.show(VotePairsProgress(total, total, result))
 
 
 def _alone(run: Run, rows: list[HeldOutRow], tokenizer: Any) -> tuple[list[HeldOutRow], int]:

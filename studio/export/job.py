@@ -1,7 +1,5 @@
 """The GPU thread's job that writes, verifies and packs an export."""
 
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from studio import runs
@@ -10,31 +8,24 @@ from studio.export import adapter, export_folder, gguf_file, merge, script, spac
 from studio.export.export_context import ExportContext, load_context
 from studio.export.request import FORMATS, LLAMA_CPP, ExportProgress, ExportRequest, OnProgress, can_verify
 from studio.export.verify import checks, verification
+from studio.generation.job_context import JobContext
 from studio.i18n import Message, message
-from studio.model.adapter import ModelHost
 from studio.model.hardware import Choice
-from studio.runs import Run
 
 
 class ExportStopped(Exception):
     """The user stopped the export."""
 
 
-def export(
-    request: ExportRequest,
-    host: ModelHost,
-    training: Run | None,
-    show: Callable[[ExportProgress], None],
-    stop: threading.Event,
-) -> None:
-    """Run an export; `show` is called on every change; raises ExportError."""
+def export(request: ExportRequest, job: JobContext) -> None:
+    """Run an export; shows an `ExportProgress` on every change; raises ExportError."""
     notes: list[Message] = []
     written: Path | None = None
 
     def on_progress(phase: str, share: float | None) -> None:
-        if stop.is_set():
+        if job.stop.is_set():
             raise ExportStopped
-        show(ExportProgress(phase, share, written, notes=tuple(notes)))
+        job.show(ExportProgress(phase, share, written, notes=tuple(notes)))
 
     try:
         on_progress("reading", None)
@@ -49,27 +40,26 @@ def export(
         folder = export_folder.place(context.run, request.kind, request.out)
         if not request.write and not export_folder.is_export(folder):
             raise ExportError("export.not_made", folder=str(folder))
-        written = _write(request, context, folder, host, stop, notes, on_progress) if request.write else folder
+        written = _write(request, context, folder, job, notes, on_progress) if request.write else folder
         result = packed = None
         if request.verify and not can_verify(request.kind):
             notes.append(message("export.note.needs_runner", package=LLAMA_CPP))
         elif request.verify:
-            result = checks.verify(context, written, host, on_progress)
+            result = checks.verify(context, written, job.host, on_progress)
             verification.save(result, written)
         if request.zip:
             on_progress("packing", None)
             packed = export_folder.zipped(written)
     except ExportStopped as stopped:
         raise ExportError("export.stopped", run=request.run_id) from stopped
-    show(ExportProgress("done", 1.0, written, packed, tuple(notes), result))
+    job.show(ExportProgress("done", 1.0, written, packed, tuple(notes), result))
 
 
 def _write(
     request: ExportRequest,
     context: ExportContext,
     folder: Path,
-    host: ModelHost,
-    stop: threading.Event,
+    job: JobContext,
     notes: list[Message],
     on_progress: OnProgress,
 ) -> Path:
@@ -79,7 +69,7 @@ def _write(
         key = "export.note.base_package" if context.base.origin == "package" else "export.note.base_folder"
         notes.append(message(key, base=context.base.id))
     if request.kind == "space":
-        return space.export(context, folder, host, stop, on_progress)
+        return space.export(context, folder, job.host, job.stop, on_progress)
     small = {"adapter": adapter.export, "example": adapter.export_example, "script": script.export}
     if request.kind in small:
         return small[request.kind](context, folder)

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from studio.config import GenerationConfig
 from studio.generation import generate
@@ -14,6 +15,12 @@ from studio.journal import Journal, digest
 
 class Stopped(Exception):
     """A stop was requested."""
+
+
+def check_stop(stop: threading.Event) -> None:
+    """Raise Stopped where a stop was requested."""
+    if stop.is_set():
+        raise Stopped
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,11 @@ class AnsweredPrompt:
 
 class AnswerStore:
     """The answers of one model with one set of generation settings, by prompt."""
+
+    @classmethod
+    def open(cls, folder: Path, depends_on: Any) -> "AnswerStore":
+        """Open the store of a folder for answers that depend on some JSON values, which its name is a hash of."""
+        return cls(folder / f"answers-{digest(json.dumps(depends_on, sort_keys=True))[:24]}.jsonl")
 
     def __init__(self, path: Path):
         self._journal = Journal(path)
@@ -85,16 +97,14 @@ def answer_missing(
     rows = [row for row in range(len(prompts[0])) if any(p[row] not in s for s, p in zip(stores, prompts, strict=True))]
     lengths = [max(len(column[row].ids) for column in prompts) for row in rows]
     for batch in generate.batches(lengths, settings.max_new_tokens):
-        if stop.is_set():
-            raise Stopped
+        check_stop(stop)
         chosen = [rows[place] for place in batch]
         items = [
             PromptBatchItem(tuple(column[row].ids for column in prompts), generate.noise_key(prompts[0][row].text))
             for row in chosen
         ]
         result = generate.answer(models, items, settings, stop, show if on_partial else None)
-        if stop.is_set():
-            raise Stopped
+        check_stop(stop)
         for row, sides in zip(chosen, result.answers, strict=True):
             for store, column, side in zip(stores, prompts, sides, strict=True):
                 store.add(column[row], Answer(side.text, side.end == "turn"))

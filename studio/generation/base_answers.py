@@ -3,27 +3,20 @@
 Answers are kept in the cache as they come (see `answer_store`), by the model, the settings and the prompt's tokens.
 """
 
-import json
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from studio import runs
 from studio.config import GenerationConfig, ModelConfig
 from studio.data.conversation import Turn
 from studio.data.prompt import ChatRenderer, PlainRenderer
 from studio.data.tokens import prompt_ids, stop_ids
-from studio.errors import DeviceError
 from studio.files import user_cache
 from studio.generation import answer_store, generate
 from studio.generation.answer_store import Answer, AnsweredPrompt, AnswerStore, Stopped
 from studio.generation.generate import BASE_MODEL, ModelSet
-from studio.journal import digest
-from studio.model import hardware, load
-from studio.model.adapter import ModelHost
+from studio.generation.job_context import JobContext
+from studio.model import load
 from studio.model.template import source_of
-from studio.runs import Run
 
 
 @dataclass(frozen=True)
@@ -50,53 +43,44 @@ class PromptsProgress:
     stopped: bool = False
 
 
-def answer_prompts(
-    request: PromptsRequest,
-    host: ModelHost,
-    training: Run | None,
-    show: Callable[[PromptsProgress], None],
-    stop: threading.Event,
-) -> None:
-    """Answer what is not answered yet; `show` is called as tokens come, and with all answers in the end.
+def answer_prompts(request: PromptsRequest, job: JobContext) -> None:
+    """Answer what is not answered yet; shows a `PromptsProgress` as tokens come, and with all answers in the end.
 
     A prompt that fills the model's positions gets an empty answer that has not ended. Raises DeviceError while a run is
     active, ModelError where the model is not on this machine.
     """
     import torch
 
-    alive = runs.alive_runs(hardware.devices())
-    if training is not None or alive:
-        raise DeviceError("device.busy", run=training.id if training else alive[-1].id)
+    job.require_idle()
     with torch.no_grad():
         located = load.require(request.model)
-        loaded = host.base(request.model, located)
-        model = loaded.model if host.peft is None else host.peft
+        loaded = job.host.base(request.model, located)
+        model = job.host.peft or loaded.model
         stops = sorted(stop_ids(loaded.tokenizer, loaded.model.generation_config))
         models = ModelSet(model, loaded.tokenizer, stops, (BASE_MODEL,), mixes=False)
         prompts = [AnsweredPrompt(prompt, _ids(prompt, loaded.tokenizer)) for prompt in request.prompts]
         most = generate.max_positions(model)
         fitting = [prompt for prompt in prompts if len(prompt.ids) < most]
         depends_on = [located.identity["weights"], str(model.dtype), request.settings.model_dump(mode="json")]
-        name = digest(json.dumps(depends_on, sort_keys=True))[:24]
-        store = AnswerStore(user_cache(request.folder) / f"answers-{name}.jsonl")
+        store = AnswerStore.open(user_cache(request.folder), depends_on)
         done = len(prompts) - sum(prompt not in store for prompt in fitting)
 
         def on_progress(added: int) -> None:
             nonlocal done
             done += added
-            show(PromptsProgress(done, len(prompts)))
+            job.show(PromptsProgress(done, len(prompts)))
 
         def on_partial(worth: float) -> None:
-            show(PromptsProgress(done, len(prompts), worth))
+            job.show(PromptsProgress(done, len(prompts), worth))
 
         on_progress(0)
         try:
-            answer_store.answer_missing(models, [store], [fitting], request.settings, stop, on_progress, on_partial)
+            answer_store.answer_missing(models, [store], [fitting], request.settings, job.stop, on_progress, on_partial)
         except Stopped:
-            show(PromptsProgress(done, len(prompts), stopped=True))
+            job.show(PromptsProgress(done, len(prompts), stopped=True))
             return
     answers = tuple(store[prompt] if prompt in store else Answer("", False) for prompt in prompts)
-    show(PromptsProgress(len(prompts), len(prompts), answers=answers))
+    job.show(PromptsProgress(len(prompts), len(prompts), answers=answers))
 
 
 def _ids(prompt: str, tokenizer: Any) -> tuple[int, ...]:

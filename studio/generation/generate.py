@@ -36,6 +36,10 @@ class ModelSet:
     """PEFT's name of each column's adapter; `BASE_MODEL` for the base."""
     mixes: bool
 
+    def only(self, *names: str) -> "ModelSet":
+        """Return some of the columns, by PEFT's names, to answer by themselves."""
+        return ModelSet(self.model, self.tokenizer, self.stops, names, self.mixes and set(names) != {BASE_MODEL})
+
     def using(self, name: str | None) -> AbstractContextManager[None]:
         """Let one adapter (or the base) answer whole batches, where the columns cannot be mixed."""
         return nullcontext() if name is None else use_adapter(self.model, name)

@@ -19,7 +19,8 @@ from studio.data.rows import evenly_spaced, read_conversation
 from studio.data.source import Table
 from studio.data.tokens import Segment
 from studio.data.vocabulary import COLUMNS
-from studio.errors import CompareError, DataError
+from studio.errors import CompareError, DataError, PromptError
+from studio.generation.answer_store import AnsweredPrompt
 from studio.i18n import Message, message
 from studio.runs import Run
 
@@ -36,6 +37,11 @@ class HeldOutRow:
     ids: tuple[int, ...]
     answer: tuple[int, ...]
     """The tokens of the reference, its end included; empty without one, or where no template renders it."""
+
+    @property
+    def question(self) -> AnsweredPrompt:
+        """The prompt as an `AnswerStore` knows it."""
+        return AnsweredPrompt(self.prompt, self.ids)
 
 
 def from_run(run: Run, tokenizer: Any, on_progress: Callable[[float], None] = lambda share: None) -> list[HeldOutRow]:
@@ -80,6 +86,14 @@ def from_training(
 def from_bundled(run: Run, name: str, tokenizer: Any) -> list[HeldOutRow]:
     """Return the rows of a bundled dataset, rendered as in the run's training."""
     return _from_table(run, source.open_table(SourceConfig(kind="bundled", name=name)), tokenizer)[0]
+
+
+def ordinary(run: Run, tokenizer: Any) -> tuple[list[HeldOutRow], list[Message]]:
+    """Return the ordinary questions; none, and a note, where the run's text template has more columns than one."""
+    try:
+        return from_bundled(run, GENERAL, tokenizer), []
+    except PromptError as error:
+        return [], [message("compare.note.no_general", detail=error.text())]
 
 
 def from_prompts(run: Run, prompts: Sequence[str], tokenizer: Any) -> list[HeldOutRow]:

@@ -1,6 +1,7 @@
 """The likelihood of a given answer, token by token: one forward pass, nothing is generated."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,15 +32,26 @@ def log_probabilities(
     models: ModelSet, items: Sequence[PromptBatchItem], answers: Sequence[Ids]
 ) -> list[tuple[Any, ...]]:
     """Return for each prompt, and each column, the log-probability of each token of the answer (float32 arrays)."""
-    vocabulary, columns = models.model.config.get_text_config().vocab_size, len(models.names)
     scores: list[tuple[Any, ...]] = []
-    start, longest = 0, 0
-    for place, answer in enumerate(answers):
-        longest = max(longest, len(answer) + 1)
-        if place > start and (place + 1 - start) * columns * longest * vocabulary > MAX_LOGITS:
-            scores += _score_slice(models, items[start:place], answers[start:place])
-            start, longest = place, len(answer) + 1
-    return scores + _score_slice(models, items[start:], answers[start:]) if answers else scores
+    for start, stop in split_by_logits(models, list(map(len, answers)), len(models.names)):
+        scores += _score_slice(models, items[start:stop], answers[start:stop])
+    return scores
+
+
+def split_by_logits(
+    models: ModelSet, lengths: Sequence[int], columns: int = 1, most: int = sys.maxsize
+) -> Iterator[tuple[int, int]]:
+    """Yield start and end of the answers that one pass scores: at most `most`, with at most `MAX_LOGITS` logits."""
+    vocabulary = models.model.config.get_text_config().vocab_size
+    start = longest = 0
+    for place, length in enumerate(lengths):
+        longest = max(longest, length + 1)
+        count = place + 1 - start
+        if count > 1 and (count > most or count * columns * longest * vocabulary > MAX_LOGITS):
+            yield start, place
+            start, longest = place, length + 1
+    if lengths:
+        yield start, len(lengths)
 
 
 def _score_slice(models: ModelSet, items: Sequence[PromptBatchItem], answers: Sequence[Ids]) -> list[tuple[Any, ...]]:

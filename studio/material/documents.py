@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
+from studio.data.readers.base import require_size
 from studio.errors import DataError, one_line
 from studio.material.markup import RejectedMarkup, blocks_of_html, parse_html
 from studio.material.message import clean
@@ -331,8 +332,7 @@ def _office_zip(part: Part) -> Any:
             unpacked = sum(entry.file_size for entry in archive.infolist())
     except ZIP_ERRORS as error:
         raise zip_error(part.name, error) from error
-    if unpacked > MAX_IN_MEMORY:
-        raise DataError("data.too_large", name=part.name, size=unpacked >> 20, most=MAX_IN_MEMORY >> 20)
+    require_size(part.name, unpacked, MAX_IN_MEMORY)
     file.seek(0)
     return file
 

@@ -22,7 +22,6 @@ from studio.errors import DataError
 from studio.files import user_cache
 from studio.generation.answer_store import Answer, AnsweredPrompt, AnswerStore
 from studio.i18n import Message, message
-from studio.journal import digest
 from studio.material.rewriting import FOLDER, Task
 
 REQUESTS_AT_ONCE = 4
@@ -142,8 +141,7 @@ class EndpointWriter:
 
     def _store(self, task: Task) -> AnswerStore:
         depends_on = [self._endpoint.address, self._endpoint.model, task.settings.model_dump(mode="json")]
-        name = digest(json.dumps(depends_on, sort_keys=True))[:24]
-        return AnswerStore(user_cache(FOLDER) / f"answers-{name}.jsonl")
+        return AnswerStore.open(user_cache(FOLDER), depends_on)
 
     def _cost(self, task: Task) -> Cost:
         missing = _missing(task, self._store(task))

@@ -4,11 +4,12 @@ import functools
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from studio.data import provenance
+from studio.data.readers.base import OnProgress
 from studio.data.rows import evenly_spaced
 from studio.errors import DataError
 from studio.files import write_json_lines
@@ -18,17 +19,7 @@ from studio.material import conversations, documents, privacy, recipes, rewritin
 from studio.material.documents import Document
 from studio.material.message import Message
 from studio.material.passages import Passage, TokenCounter, passages
-from studio.material.reading import (
-    CHAT,
-    KNOWN_CHATS,
-    Material,
-    OnProgress,
-    Request,
-    Summary,
-    needs_speaker,
-    read,
-    sample_of,
-)
+from studio.material.reading import CHAT, KNOWN_CHATS, Material, Request, Summary, needs_speaker, read, sample_of
 from studio.material.rewriting import RewritingRecipe, Writer
 from studio.material.scrub import Scrubber
 
@@ -68,15 +59,14 @@ def make(
     if needs_speaker(request, material):
         speakers = listed((f"{name} ({count:,})" for name, count in summary.speakers.most_common()), 20)
         raise DataError("material.whose", speakers=speakers)
-    if request.speaker and not summary.speakers:
+    recipes_ = request.recipes or ((CHAT,) if summary.speakers else ("beginning",))
+    if not summary.speakers and (request.speaker or CHAT in recipes_):
         raise DataError("material.no_chat", name=request.paths[0].name, formats=KNOWN_CHATS)
     speaker = conversations.resolve_speaker(request.speaker, summary.speakers) if request.speaker else ""
-    recipes_ = request.recipes or ((CHAT,) if summary.speakers else ("beginning",))
     summary.recipes = Counter(dict.fromkeys(recipes_, 0))
-    if CHAT in recipes_ and not summary.speakers:
-        raise DataError("material.no_chat", name=request.paths[0].name, formats=KNOWN_CHATS)
     summary.is_scrubbed = bool(summary.speakers) if request.scrub is None else request.scrub
-    scrubber = _scrubber(request, material, speaker)
+    keep = request.keep if summary.is_scrubbed else frozenset(privacy.KINDS)
+    scrubber = Scrubber([name for name in summary.speakers if name != speaker], summary.language, keep)
     reading_share = _READING_SHARE if asks_model(recipes_) else 1.0
     scrub = _with_progress(scrubber.scrub, material, lambda share: on_progress(share * reading_share))
     tokens = TokenCounter(request.model, sample_of(material))
@@ -84,10 +74,10 @@ def make(
     if summary.speakers:
         summary.silence = _silence(request, material)
     writing = lambda share: on_progress(_READING_SHARE + (1 - _READING_SHARE) * share)  # noqa: E731
-    streams, notes = _streams(request, material, speaker, scrub, tokens, writer, writing)
+    streams, notes = _RowMaker(request, material, speaker, scrub, tokens, writer, writing).streams()
     rows = interleave(streams)
     if len(streams) > 1:
-        rows = in_one_shape(rows, CHAT in recipes_)
+        rows = _in_one_shape(rows, CHAT in recipes_)
     summary.rows = write_json_lines(out, _with_origin(rows, material, scrubber))
     for note in itertools.chain(*notes):
         if note not in summary.notes:
@@ -126,120 +116,101 @@ def _silence(request: Request, material: Material) -> conversations.Silence:
     return conversations.Silence(request.silence, message("material.silence.chosen", length=length))
 
 
-def _streams(
-    request: Request,
-    material: Material,
-    speaker: str,
-    scrub: Scrub,
-    tokens: TokenCounter,
-    writer: Writer | None,
-    on_progress: OnProgress,
-) -> tuple[list[Iterator[dict[str, Any]]], list[list[Text]]]:
-    """Return the rows of each recipe, in order, and the recipes' lists of notes, which may grow with the rows."""
-    summary, names = material.summary, list(material.summary.recipes)
-    of_passages = [name for name in names if name != CHAT]
-    for_chat = for_passages = list(material.chats.values())
-    if CHAT in names and of_passages and not request.every_way:
-        silence = summary.silence.seconds
-        shares = share_out([part for chat in for_chat for part in conversations.divide(chat, silence)], len(names))
-        for_chat = shares.pop(names.index(CHAT))
-        for_passages = list(itertools.chain(*shares))
-    chosen: list[Passage] = []
-    if of_passages:
-        uncounted = CHAT in names and request.every_way  # the other speakers are the prompts of the recipe `chat`
-        left_out = Counter() if uncounted else summary.left_out
-        chosen = _passages(request, material, for_passages, speaker, scrub, tokens, left_out)
-    else:
-        summary.left_out["other_file"] += len(material.documents)
-    is_shared = not request.every_way
-    shares = share_out(chosen, len(of_passages)) if is_shared else [chosen] * len(of_passages)
-    by_recipe = {
-        name: _limited(share, request.limit, summary.left_out) if name in rewriting.NAMES else share
-        for name, share in zip(of_passages, shares, strict=True)
-    }
-    recipe_of = _recipes(request, by_recipe, summary, tokens, writer, on_progress)
-    streams = []
-    for name in names:
-        if name == CHAT:
-            scrubbed = (
-                [entry._replace(text=scrub(entry.text, str(entry.place.number))) for entry in chat] for chat in for_chat
-            )
-            most = tokens.characters(request.most_tokens)
-            rows = conversations.rows(scrubbed, speaker, summary.silence.seconds, most, summary.left_out)
+@dataclass
+class _RowMaker:
+    """Makes the rows of all recipes of a request."""
+
+    request: Request
+    material: Material
+    speaker: str
+    scrub: Scrub
+    tokens: TokenCounter
+    writer: Writer | None
+    on_progress: OnProgress
+    """Gets the share that a model has written."""
+
+    def streams(self) -> tuple[list[Iterator[dict[str, Any]]], list[list[Text]]]:
+        """Return the rows of each recipe, in order, and the recipes' lists of notes, which may grow with the rows."""
+        request, summary, names = self.request, self.material.summary, list(self.material.summary.recipes)
+        of_passages = [name for name in names if name != CHAT]
+        for_chat = for_passages = list(self.material.chats.values())
+        if CHAT in names and of_passages and not request.every_way:
+            silence = summary.silence.seconds
+            shares = share_out([part for chat in for_chat for part in conversations.divide(chat, silence)], len(names))
+            for_chat = shares.pop(names.index(CHAT))
+            for_passages = list(itertools.chain(*shares))
+        chosen: list[Passage] = []
+        if of_passages:
+            uncounted = CHAT in names and request.every_way  # the other speakers are the prompts of the recipe `chat`
+            chosen = self._passages(for_passages, Counter() if uncounted else summary.left_out)
         else:
-            rows = recipe_of[name].rows(by_recipe[name], summary.left_out)
-        streams.append(rows)
-    return streams, [recipe.notes for recipe in recipe_of.values()]
+            summary.left_out["other_file"] += len(self.material.documents)
+        count = len(of_passages)
+        shares = [chosen] * count if request.every_way else share_out(chosen, count)
+        by_recipe = {
+            name: self._limited(share) if name in rewriting.NAMES else share
+            for name, share in zip(of_passages, shares, strict=True)
+        }
+        recipe_of = self._recipes(by_recipe)
+        streams = [
+            self._chat_rows(for_chat) if name == CHAT else recipe_of[name].rows(by_recipe[name], summary.left_out)
+            for name in names
+        ]
+        return streams, [recipe.notes for recipe in recipe_of.values()]
 
+    def _chat_rows(self, chats: Iterable[Sequence[Message]]) -> Iterator[dict[str, Any]]:
+        summary, most = self.material.summary, self.tokens.characters(self.request.most_tokens)
+        scrubbed = (
+            [entry._replace(text=self.scrub(entry.text, str(entry.place.number))) for entry in chat] for chat in chats
+        )
+        return conversations.rows(scrubbed, self.speaker, summary.silence.seconds, most, summary.left_out)
 
-def _recipes(
-    request: Request,
-    by_recipe: Mapping[str, Sequence[Passage]],
-    summary: Summary,
-    tokens: TokenCounter,
-    writer: Writer | None,
-    on_progress: OnProgress,
-) -> dict[str, recipes.Recipe]:
-    """Return the recipes by name; the writer has agreed to all that those which ask a model are going to ask."""
-    result: dict[str, recipes.Recipe] = {}
-    asking = {name: len(share) for name, share in by_recipe.items() if name in rewriting.NAMES}
-    tasks, before = [], 0
-    for name, share in by_recipe.items():
-        if name not in asking:
-            result[name] = recipes.RECIPES[name]()
-            continue
-        assert writer is not None
+    def _passages(self, chats: Iterable[Sequence[Message]], left_out: Counter[str]) -> list[Passage]:
+        """Return the passages of documents, and of what the speaker writes in `chats`."""
+        summary = self.material.summary
+        texts = documents.without_boilerplate(self.material.documents, summary.left_out)
+        if summary.silence:
+            texts += conversations.documents_of(chats, self.speaker, summary.silence.seconds, left_out)
+        scrubbed = [
+            Document(text.file, [replace(block, text=self.scrub(block.text, block.place)) for block in text.blocks])
+            for text in texts
+        ]
+        least, most = self.request.least_tokens, self.request.most_tokens
+        return list(passages(scrubbed, self.tokens, least, most, summary.left_out))
 
-        def writing(share: float, start: int = before, count: int = asking[name]) -> None:
-            on_progress((start + share * count) / max(1, sum(asking.values())))
+    def _limited(self, chosen: Sequence[Passage]) -> Sequence[Passage]:
+        limited = evenly_spaced(chosen, self.request.limit or len(chosen))
+        self.material.summary.left_out["not_chosen"] += len(chosen) - len(limited)
+        return limited
 
-        instruction = request.instructions.get(name) or rewriting.INSTRUCTIONS[name][summary.language]
-        result[name] = recipe = RewritingRecipe(name, instruction, writer, tokens, request.most_tokens, writing)
-        tasks.append(recipe.task(share))
-        before += asking[name]
-    if writer is not None and tasks:
-        writer.agree(tasks)
-    return result
+    def _recipes(self, by_recipe: Mapping[str, Sequence[Passage]]) -> dict[str, recipes.Recipe]:
+        """Return the recipes by name; the writer has agreed to all that those which ask a model are going to ask."""
+        request, writer = self.request, self.writer
+        result: dict[str, recipes.Recipe] = {}
+        total = sum(len(share) for name, share in by_recipe.items() if name in rewriting.NAMES)
+        tasks, before = [], 0
+        for name, share in by_recipe.items():
+            if name not in rewriting.NAMES:
+                result[name] = recipes.RECIPES[name]()
+                continue
+            assert writer is not None
+
+            def writing(done: float, start: int = before, count: int = len(share)) -> None:
+                self.on_progress((start + done * count) / max(1, total))
+
+            instruction = request.instructions.get(name) or rewriting.INSTRUCTIONS[name][self.material.summary.language]
+            recipe = RewritingRecipe(name, instruction, writer, self.tokens, request.most_tokens, writing)
+            result[name] = recipe
+            tasks.append(recipe.task(share))
+            before += len(share)
+        if writer is not None and tasks:
+            writer.agree(tasks)
+        return result
 
 
 def asks_model(names: Iterable[str]) -> bool:
     """Whether one of the recipes needs a model that writes prompts."""
     return any(name in rewriting.NAMES for name in names)
-
-
-def _passages(
-    request: Request,
-    material: Material,
-    chats: Iterable[Sequence[Message]],
-    speaker: str,
-    scrub: Scrub,
-    tokens: TokenCounter,
-    left_out: Counter[str],
-) -> list[Passage]:
-    """Return the passages of documents, and of what the speaker writes in `chats`."""
-    summary = material.summary
-    texts = documents.without_boilerplate(material.documents, summary.left_out)
-    if summary.silence:
-        texts += conversations.documents_of(chats, speaker, summary.silence.seconds, left_out)
-    scrubbed = [
-        Document(text.file, [replace(block, text=scrub(block.text, block.place)) for block in text.blocks])
-        for text in texts
-    ]
-    return list(passages(scrubbed, tokens, request.least_tokens, request.most_tokens, summary.left_out))
-
-
-def _limited(chosen: Sequence[Passage], limit: int | None, left_out: Counter[str]) -> Sequence[Passage]:
-    """Return at most `limit` passages, evenly spaced."""
-    if not limit or len(chosen) <= limit:
-        return chosen
-    left_out["not_chosen"] += len(chosen) - limit
-    return evenly_spaced(chosen, limit)
-
-
-def _scrubber(request: Request, material: Material, speaker: str) -> Scrubber:
-    others = [name for name in material.summary.speakers if name != speaker]
-    keep = request.keep if material.summary.is_scrubbed else frozenset(privacy.KINDS)
-    return Scrubber(others, material.summary.language, keep)
 
 
 def _with_progress(scrub: Scrub, material: Material, on_progress: OnProgress) -> Scrub:
@@ -274,17 +245,10 @@ def share_out(items: Sequence[Item], count: int) -> list[Sequence[Item]]:
 
 def interleave(streams: Iterable[Iterator[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
     """Yield one row of each stream in turn, so that the first rows show every recipe."""
-    waiting = list(streams)
-    while waiting:
-        for stream in list(waiting):
-            row = next(stream, None)
-            if row is None:
-                waiting.remove(stream)
-            else:
-                yield row
+    return (row for rows in itertools.zip_longest(*streams) for row in rows if row is not None)
 
 
-def in_one_shape(rows: Iterable[dict[str, Any]], as_messages: bool) -> Iterator[dict[str, Any]]:
+def _in_one_shape(rows: Iterable[dict[str, Any]], as_messages: bool) -> Iterator[dict[str, Any]]:
     """Yield rows of all recipes with the same columns: `messages`, or `prompt` and `completion`; and `source`."""
     for row in rows:
         if "messages" in row:

@@ -4,6 +4,7 @@ own download of end-to-end encrypted chats, which is not.
 
 import re
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 from studio.material.message import Message, Place, clean, kind_of, moment, text
@@ -36,16 +37,13 @@ def matches(part: Part) -> bool:
 
 def read(part: Part) -> Iterator[Message]:
     """Yield the messages, oldest first."""
-    entries = list(enumerate(part.items("messages.item"), 1))
-    messages = [_message(part, entry, number) for number, entry in entries]
     chat = part.name.rpartition("/")[0] or part.name  # message_1.json and message_2.json are one chat
-    messages = [message._replace(place=message.place._replace(chat=chat)) for message in messages]
-    messages.sort(key=lambda message: (message.at is not None, message.at))
-    yield from messages
+    places = (Place(part.name, chat, number) for number in count(1))
+    messages = map(_message, part.items("messages.item"), places)
+    yield from sorted(messages, key=lambda message: (message.at is not None, message.at))
 
 
-def _message(part: Part, entry: Any, number: int) -> Message:
-    place = Place(part.name, part.name, number)
+def _message(entry: Any, place: Place) -> Message:
     if not isinstance(entry, dict):
         return Message("", None, "", "unreadable", place)
     speaker = text(entry.get("sender_name")) or text(entry.get("senderName"))

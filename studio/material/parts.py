@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from studio.data import encodings
+from studio.data.readers.base import require_size
 from studio.errors import DataError, one_line
 from studio.i18n import Message
 
@@ -68,8 +69,7 @@ class Part:
 
     def read(self) -> bytes:
         """Return all bytes; raises DataError for a file that is too large to be read as a whole."""
-        if self.size > MAX_IN_MEMORY:
-            raise DataError("data.too_large", name=self.name, size=self.size >> 20, most=MAX_IN_MEMORY >> 20)
+        require_size(self.name, self.size, MAX_IN_MEMORY)
         with self.open() as file:
             return file.read()
 
@@ -80,8 +80,7 @@ class Part:
                 content = file.read(limit + 1)
         except ZIP_ERRORS as error:
             raise zip_error(self.name, error) from error
-        if len(content) > limit and limit == MAX_IN_MEMORY:
-            raise DataError("data.too_large", name=self.name, size=len(content) >> 20, most=limit >> 20)
+        require_size(self.name, len(content), MAX_IN_MEMORY)
         return content
 
     @cached_property
@@ -202,8 +201,7 @@ def _opened(part: Part, left_out: Counter[str], unpacked: list[int] | None = Non
     if not part.is_named and part.suffix in _MEDIA:
         left_out["other_file"] += 1
         return
-    if part.size > MAX_BYTES:
-        raise DataError("data.too_large", name=part.name, size=part.size >> 20, most=MAX_BYTES >> 20)
+    require_size(part.name, part.size, MAX_BYTES)
     if not part.start.startswith(b"PK\3\4") or part.suffix in _OFFICE:
         yield part
         return
@@ -225,8 +223,7 @@ def _opened(part: Part, left_out: Counter[str], unpacked: list[int] | None = Non
         if len(entries) > MAX_ENTRIES:
             raise DataError("material.many_files", name=part.name, count=len(entries), most=MAX_ENTRIES)
         unpacked.append(sum(entry.file_size for entry in entries))
-        if sum(unpacked) > MAX_BYTES:
-            raise DataError("data.too_large", name=part.name, size=sum(unpacked) >> 20, most=MAX_BYTES >> 20)
+        require_size(part.name, sum(unpacked), MAX_BYTES)
         for entry in entries:
             inner = Part(part.path, entry.filename, part.encoding, archive, origin, is_named=False, is_nested=is_nested)
             yield from _opened(inner, left_out, unpacked)

@@ -131,8 +131,7 @@ _INVITATION = re.compile(
     r"|meet\.google\.com|join\.slack\.com|teams\.microsoft\.com/l|(?:docs|drive)\.google\.com/[a-z]{2,20}/(?:u/\d/)?d)/?[\w-]",
     re.IGNORECASE,
 )
-_LEFT, _RIGHT = r"(?<![\w.-])", r"(?![\w-]|\.\d)"
-_LEFT_NUMBER, _RIGHT_NUMBER = r"(?<![\d.,#$₩€-])(?<![A-Za-z_])", r"(?![\d]|[-.,]\d|[A-Za-z_]|원)"
+_LEFT_NUMBER = r"(?<![\d.,#$₩€-])(?<![A-Za-z_])"
 _BANKS, _BANKS_AFTER, _REGIONS, _STREETS, _AFTER_NAME = (
     "|".join(VOCABULARY[name]) for name in ("banks", "banks_after", "regions", "streets", "after_name")
 )

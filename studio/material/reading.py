@@ -1,13 +1,14 @@
 """Read chat exports and documents: what is to be made of them, and all that they hold."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
 from studio.data import provenance
 from studio.data.language import share_of_hangul
+from studio.data.readers.base import OnProgress
 from studio.errors import DataError
 from studio.i18n import Message as Text
 from studio.material import conversations, discord, documents, kakaotalk, mail, messenger, slack, telegram, whatsapp
@@ -16,7 +17,6 @@ from studio.material.message import TEXT, Message
 from studio.material.parts import Part, walk
 from studio.material.scrub import Example
 
-OnProgress = Callable[[float], None]
 CHAT = "chat"
 RECIPES = provenance.RECIPES
 CHAT_FORMATS: tuple[ModuleType, ...] = (telegram, discord, messenger, slack, mail, whatsapp, kakaotalk)

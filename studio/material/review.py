@@ -4,8 +4,8 @@ Each decision is appended to a journal beside the rows, which themselves never c
 written to another file.
 """
 
-import functools
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from studio.data import provenance, source
 from studio.data.readers.base import BadRow
 from studio.errors import DataError
-from studio.files import sha256, write_json_lines
+from studio.files import cached_by_file, sha256, write_json_lines
 from studio.journal import Journal
 
 KEEP, EDIT, DROP, UNDO = "keep", "edit", "drop", "undo"
@@ -74,8 +74,7 @@ class Review:
             path = path.parent / Path(original).name
         if not path.is_file():
             raise DataError("data.no_file", path=path.name)
-        state = path.stat()
-        self.path, (self._table, self._rows) = path, _open_table(path, state.st_mtime_ns, state.st_size)
+        self.path, (self._table, self._rows) = path, _open_table(path)
         if not provenance.is_of_material(self._table):
             raise DataError("material.not_made", name=path.name)
         self._journal = Journal(path.with_name(f"{path.stem}.review.jsonl"))
@@ -84,7 +83,7 @@ class Review:
         """Return some rows, the first one by its number."""
         decisions = self._decisions()
         rows = self._table.rows(first - 1, first - 1 + count)
-        return [_card(number, row, decisions.get(number, _Decision())) for number, row in enumerate(rows, first)]
+        return [_card(number, row, decisions[number]) for number, row in enumerate(rows, first)]
 
     def counts(self) -> Counts:
         """Count the rows by what was decided."""
@@ -97,7 +96,7 @@ class Review:
         """Return the first row behind `after` about which nothing was decided, else the first one at all, else None."""
         decisions = self._decisions()
         numbers = [*range(after + 1, self._table.count + 1), *range(1, after + 1)]
-        return next((number for number in numbers if decisions.get(number, _Decision()).state is None), None)
+        return next((number for number in numbers if decisions[number].state is None), None)
 
     def decide(self, number: int, action: str) -> None:
         """Keep or drop a row; a dropped one can be kept again."""
@@ -125,7 +124,7 @@ class Review:
         decisions, counts = self._decisions(), self.counts()
         if counts.dropped >= counts.rows:
             raise DataError("material.all_dropped", count=counts.rows)
-        rows = ((decisions.get(number, _Decision()), row) for number, row in enumerate(self._table.rows(), 1))
+        rows = ((decisions[number], row) for number, row in enumerate(self._table.rows(), 1))
         left = (pair for pair in rows if pair[0].state != DROP and not isinstance(pair[1], BadRow))
         write_json_lines(out, (_with_sections(row, decision.sections) for decision, row in left))
         return counts
@@ -155,10 +154,10 @@ class Review:
                 entries.append(entry)
         return entries
 
-    def _decisions(self) -> dict[int, _Decision]:
-        decisions: dict[int, _Decision] = {}
+    def _decisions(self) -> defaultdict[int, _Decision]:
+        decisions: defaultdict[int, _Decision] = defaultdict(_Decision)
         for entry in self._entries():
-            decision = decisions.setdefault(entry["row"], _Decision())
+            decision = decisions[entry["row"]]
             if entry["action"] == EDIT:
                 decision.sections = tuple((str(name), str(text)) for name, text in entry["sections"])
                 decision.state = KEEP
@@ -167,8 +166,8 @@ class Review:
         return decisions
 
 
-@functools.lru_cache(maxsize=4)
-def _open_table(path: Path, changed: int, size: int) -> tuple[source.Table, str]:
+@cached_by_file(4)
+def _open_table(path: Path) -> tuple[source.Table, str]:
     """Open the rows, and hash them; a table knows where each row begins, which takes a pass over the file."""
     return source.open_file(path), sha256(path)[:16]
 

@@ -84,28 +84,29 @@ class BaseModelWriter:
         return update.answers
 
 
+@dataclass(frozen=True)
 class RewritingRecipe:
     """What a model makes of a passage becomes the prompt, and the passage the completion."""
 
-    def __init__(
-        self,
-        name: str,
-        instruction: str,
-        writer: Writer,
-        tokens: TokenCounter,
-        most_tokens: int,
-        on_progress: Callable[[float], None],
-    ):
-        """`name` is one of `NAMES`; a plain version may be half as long again as the longest passage."""
-        self.name, self.notes = name, writer.notes
-        self._instruction, self._writer, self._tokens, self._on_progress = instruction, writer, tokens, on_progress
-        answer_tokens = _QUESTION_TOKENS if name == "question" else most_tokens * 3 // 2
-        self._settings = GenerationConfig(max_new_tokens=answer_tokens, temperature=0.0)
+    name: str
+    """One of `NAMES`."""
+    instruction: str
+    writer: Writer
+    tokens: TokenCounter
+    most_tokens: int
+    """Of the longest passage; a plain version may be half as long again."""
+    on_progress: Callable[[float], None]
+
+    @property
+    def notes(self) -> list[Message]:
+        """What the reader of the summary should know."""
+        return self.writer.notes
 
     def task(self, passages: Sequence[Passage]) -> Task:
         """Return the prompts for these passages."""
-        prompts = tuple(render(self._instruction, passage.text) for passage in passages)
-        return Task(prompts, self._settings, self._tokens)
+        prompts = tuple(render(self.instruction, passage.text) for passage in passages)
+        answer_tokens = _QUESTION_TOKENS if self.name == "question" else self.most_tokens * 3 // 2
+        return Task(prompts, GenerationConfig(max_new_tokens=answer_tokens, temperature=0.0), self.tokens)
 
     def rows(self, passages: Sequence[Passage], left_out: Counter[str]) -> Iterator[dict[str, Any]]:
         """Yield rows with `prompt` and `completion`; pairs that cannot be trained are counted (see `pair_filter`)."""
@@ -113,7 +114,7 @@ class RewritingRecipe:
             return
         known: set[str] = set()
         task = self.task(passages)
-        for passage, answer in zip(passages, self._writer.answer(task, self._on_progress), strict=True):
+        for passage, answer in zip(passages, self.writer.answer(task, self.on_progress), strict=True):
             prompt = clean_answer(answer.text)
             reason = reject(self.name, passage.text, answer, prompt)
             if reason is None and prompt in known:
@@ -122,7 +123,7 @@ class RewritingRecipe:
                 left_out[reason] += 1
                 continue
             known.add(prompt)
-            origin = {**source_of_row(passage, self.name), "writer": self._writer.kind}
+            origin = {**source_of_row(passage, self.name), "writer": self.writer.kind}
             yield {"prompt": prompt, "completion": passage.text, "source": origin}
 
 

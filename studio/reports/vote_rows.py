@@ -7,7 +7,7 @@ counted. Each row says which column (the base, an adapter at its strength, a che
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -38,7 +38,7 @@ class _Judged:
 
     pair: AnswerPair
     columns: tuple[str, str]
-    """What they are called; the ids of columns (`columns.column_id`) where only these are known."""
+    """What they are called."""
     source: str
 
 
@@ -145,7 +145,7 @@ def _judged(run: Run) -> Iterator[_Judged]:
     for pair in vote_pairs.unique_pairs(reversed(vote_pairs.all_of(run))):
         yield from _parts(pair.prompt, pair.answers, pair.columns, "blind")
     for report in reversed(style_store.all_of(run)):
-        rivals = [each.column for each in (report.base_column, report.prompted, report.main) if each and each.column]
+        rivals = [each.column for each in votes.rivals(report)]
         for trio in votes.three_way(report):
             yield from _parts(trio.prompt, trio.answers, rivals, "blind")
     for evaluation in reversed(evaluation_store.all_of(run)):
@@ -153,8 +153,8 @@ def _judged(run: Run) -> Iterator[_Judged]:
             yield from _parts(before.prompt, [before.answer, after.answer], [BASE, evaluation.column], "blind")
 
 
-def _parts(prompt: str, answers: Any, columns: Any, source: str) -> Iterator[_Judged]:
-    titles = [column.title() if isinstance(column, Column) else "" for column in columns]
+def _parts(prompt: str, answers: Sequence[str], columns: Iterable[Column], source: str) -> Iterator[_Judged]:
+    titles = [column.title() for column in columns]
     for one, other in combinations(range(len(answers)), 2):
         yield _Judged(AnswerPair(prompt, answers[one], answers[other]), (titles[one], titles[other]), source)
 

@@ -70,10 +70,7 @@ def create(engine: Engine, keys: Collection[str], hosts: Collection[str] | None 
     @app.exception_handler(StudioError)
     async def refuse(request: Request, error: StudioError) -> JSONResponse:
         status, _ = _status(error)
-        headers = (
-            {"Retry-After": "1"} if status in (429, 503) else {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-        )
-        return JSONResponse(_error(error), status, headers)
+        return JSONResponse(_error(error), status, _HEADERS.get(status))
 
     @app.exception_handler(HTTPException)
     async def refuse_path(request: Request, error: HTTPException) -> JSONResponse:

@@ -18,6 +18,7 @@ from studio.data.prompt import ChatRenderer, PlainRenderer
 from studio.errors import CompareError, ServeError, StudioError
 from studio.generation import generate
 from studio.generation.generate import noise_key
+from studio.generation.job_context import JobContext
 from studio.gpu import GpuThread
 from studio.i18n import Message
 from studio.job import Job, as_studio_error
@@ -121,17 +122,17 @@ class Engine:
         """Load the base and every adapter that is listed; raises StudioError where one cannot be served."""
         names = dict.fromkeys(self.catalogue.listed)
 
-        def work(host: ModelHost, training: Run | None, show: Callable[[Any], None], stop: threading.Event) -> None:
+        def work(job: JobContext) -> None:
             import torch
 
-            if training is not None:
+            if job.training is not None:
                 raise ServeError("serve.busy")
             with torch.no_grad(), ExitStack() as stack:
-                columns = _Columns(self.catalogue, host, stack)
+                columns = _Columns(self.catalogue, job.host, stack)
                 for name in names:
                     columns.load(self.catalogue.resolve(name).column)
-                self._can_join(host)
-            show(columns.notes)
+                self._can_join(job.host)
+            job.show(columns.notes)
 
         self.notes = self._thread.submit(Job(work)).result()
 
@@ -163,15 +164,15 @@ class Engine:
         for call in calls:
             call.show(error)
 
-    def _work(self, host: ModelHost, training: Run | None, show: Callable[[Any], None], stop: threading.Event) -> None:
+    def _work(self, job: JobContext) -> None:
         import torch
 
         try:
-            if training is not None:
+            if job.training is not None:
                 raise ServeError("serve.busy")
             with torch.no_grad():
-                while self._serve(host, stop):
-                    host.remove_adapter()
+                while self._serve(job.host, job.stop):
+                    job.host.remove_adapter()
         except BaseException as error:
             self._fail(as_studio_error(error))
             raise

@@ -4,9 +4,9 @@ Base answers are kept in the cache, once for each base, settings and prompt: run
 adapters are kept with the run.
 """
 
-import json
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from studio.files import user_cache
 from studio.generation.answer_store import Answer, AnsweredPrompt, AnswerStore, answer_missing
 from studio.generation.generate import BASE_MODEL, ModelSet
 from studio.generation.held_out import HeldOutRow
-from studio.journal import digest
 from studio.runs import Run
 
 FOLDER = "style"
@@ -35,53 +34,35 @@ def open_store(
     depends_on: dict[str, Any] = {"base": base, "dtype": dtype, "generation": settings.model_dump(mode="json")}
     if not column.is_base:
         depends_on |= {"adapter": adapter, "strength": column.strength}
-    name = digest(json.dumps(depends_on, sort_keys=True))[:24]
-    folder = user_cache(FOLDER) if column.is_base else run / FOLDER
-    return AnswerStore(folder / f"answers-{name}.jsonl")
+    return AnswerStore.open(user_cache(FOLDER) if column.is_base else run / FOLDER, depends_on)
 
 
-def only(models: LoadedColumns, columns: Sequence[int]) -> ModelSet:
-    """Return some of the columns of loaded models, to answer by themselves."""
-    names = tuple(models.names[column] for column in columns)
-    return ModelSet(models.model, models.tokenizer, models.stops, names, models.mixes and set(names) != {BASE_MODEL})
-
-
-def base_of(models: LoadedColumns) -> ModelSet:
-    """Return the untouched base of loaded models."""
-    return ModelSet(models.model, models.tokenizer, models.stops, (BASE_MODEL,), False)
-
-
+@dataclass
 class ColumnAnswers:
     """Answers prompts with columns, and takes from the stores what was answered before."""
 
-    def __init__(
-        self,
-        run: Run,
-        columns: Sequence[Column],
-        models: LoadedColumns,
-        renderer: PromptRenderer,
-        settings: GenerationConfig,
-        stop: threading.Event,
-        on_progress: Callable[[int], None],
-    ):
-        """`on_progress` gets the number of answers done so far."""
-        self._run, self._columns, self._models, self._renderer = run, list(columns), models, renderer
-        self._settings, self._stop, self._on_progress = settings, stop, on_progress
-        self.done = 0
+    run: Run
+    columns: Sequence[Column]
+    models: LoadedColumns
+    renderer: PromptRenderer
+    settings: GenerationConfig
+    stop: threading.Event
+    on_progress: Callable[[int], None]
+    """Gets the number of answers done so far."""
+    done: int = 0
 
     def prompts(self, column: Column, rows: Sequence[HeldOutRow]) -> list[AnsweredPrompt]:
         """Return the prompts as a column with its own context sees them."""
         if column.is_plain:
-            return [AnsweredPrompt(row.prompt, row.ids) for row in rows]
-        system = () if column.system is None else (Turn("system", column.system),)
-        turns = [(*system, *column.shots, Turn("user", row.prompt)) for row in rows]
-        tokenizer = self._models.tokenizer
-        ids = [tuple(prompt_ids(self._renderer.question(each), tokenizer)) for each in turns]
+            return [row.question for row in rows]
+        turns = [(*column.context, Turn("user", row.prompt)) for row in rows]
+        tokenizer = self.models.tokenizer
+        ids = [tuple(prompt_ids(self.renderer.question(each), tokenizer)) for each in turns]
         return [AnsweredPrompt(row.prompt, own) for row, own in zip(rows, ids, strict=True)]
 
     def _store(self, column: Column, adapter: str | None) -> AnswerStore:
-        base, dtype = self._models.base_sha256, str(self._models.model.dtype)
-        return open_store(self._run.path, column, adapter, base, dtype, self._settings)
+        base, dtype = self.models.base_sha256, str(self.models.model.dtype)
+        return open_store(self.run.path, column, adapter, base, dtype, self.settings)
 
     def answer(self, numbers: Sequence[int], rows: Sequence[HeldOutRow]) -> list[list[Answer]]:
         """Return the answers of some columns; a few columns at a time are one batch where they can be mixed.
@@ -89,42 +70,33 @@ class ColumnAnswers:
         Columns with a context of their own are answered alone: a batch is padded to its longest prompt.
         """
         result: dict[int, list[Answer]] = {}
-        plain = [number for number in numbers if self._columns[number].is_plain]
+        plain = [number for number in numbers if self.columns[number].is_plain]
         groups = [plain[at : at + MAX_COLUMNS_TOGETHER] for at in range(0, len(plain), MAX_COLUMNS_TOGETHER)]
         groups += [[number] for number in numbers if number not in plain]
         for group in groups:
-            stores = [self._store(self._columns[number], self._models.hashes[number]) for number in group]
-            prompts = [self.prompts(self._columns[number], rows) for number in group]
-            missing = [
-                number
-                for number, store, own in zip(group, stores, prompts, strict=True)
-                if any(prompt not in store for prompt in own)
-            ]
+            stores = {number: self._store(self.columns[number], self.models.hashes[number]) for number in group}
+            prompts = {number: self.prompts(self.columns[number], rows) for number in group}
+            missing = [number for number in group if any(prompt not in stores[number] for prompt in prompts[number])]
             self._advance(len(rows) * (len(group) - len(missing)))
             if missing:
-                chosen = [group.index(number) for number in missing]
-                before = self.done
-                answer_missing(
-                    only(self._models, missing),
-                    [stores[place] for place in chosen],
-                    [prompts[place] for place in chosen],
-                    self._settings,
-                    self._stop,
-                    self._advance,
-                )
-                self._advance(before + len(rows) * len(missing) - self.done)
-            for number, store, own in zip(group, stores, prompts, strict=True):
-                result[number] = [store[prompt] for prompt in own]
+                models = self.models.only(*(self.models.names[number] for number in missing))
+                self._answer(models, [stores[number] for number in missing], [prompts[number] for number in missing])
+            result |= {number: [stores[number][prompt] for prompt in prompts[number]] for number in group}
         return [result[number] for number in numbers]
 
     def answer_with(self, column: Column, rows: Sequence[HeldOutRow]) -> list[Answer]:
         """Return the answers of the base with a context of its own, which is no loaded column."""
         store, prompts = self._store(column, None), self.prompts(column, rows)
-        before = self.done
-        answer_missing(base_of(self._models), [store], [prompts], self._settings, self._stop, self._advance)
-        self._advance(before + len(rows) - self.done)
+        self._answer(self.models.only(BASE_MODEL), [store], [prompts])
         return [store[prompt] for prompt in prompts]
+
+    def _answer(
+        self, models: ModelSet, stores: Sequence[AnswerStore], prompts: Sequence[Sequence[AnsweredPrompt]]
+    ) -> None:
+        before = self.done
+        answer_missing(models, stores, prompts, self.settings, self.stop, self._advance)
+        self._advance(before + sum(map(len, prompts)) - self.done)
 
     def _advance(self, count: int) -> None:
         self.done += count
-        self._on_progress(self.done)
+        self.on_progress(self.done)

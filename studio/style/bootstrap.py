@@ -7,30 +7,17 @@ with 40. A share of yes and no has Wilson's interval, since 4 of 4 resample to n
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy
 
 from studio.evaluate.blind_vote import wilson
+from studio.events import Interval
 
 Array = Any
 RESAMPLES = 1000
 SEED = 20240501
 CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def contains(self, value: float) -> bool:
-        """Whether the interval holds a value."""
-        return self.low <= value <= self.high
 
 
 def draws(rows: int, seed: int = SEED, resamples: int = RESAMPLES) -> Array:
@@ -46,18 +33,18 @@ def matching_weights(values: Sequence[float], weights: Array, rows: int) -> Arra
     return weights if len(values) == rows else draws(len(values), SEED + 1, len(weights))
 
 
-def estimate(value: float, samples: Array, rows: int) -> Estimate:
+def estimate(value: float, samples: Array, rows: int) -> Interval:
     """Return a figure of some `rows` with the widened percentile interval of its resamples.
 
     Resamples that are not a number are left out; without any, and of a single row, the interval is endless.
     """
     known = samples[numpy.isfinite(samples)]
     if not len(known) or rows < 2:
-        return Estimate(float(value), -numpy.inf, numpy.inf)
+        return Interval(float(value), -numpy.inf, numpy.inf)
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = numpy.percentile(known, [tail, 100 - tail])
     factor = widening(rows)
-    return Estimate(float(value), float(value - factor * (value - low)), float(value + factor * (high - value)))
+    return Interval(float(value), float(value - factor * (value - low)), float(value + factor * (high - value)))
 
 
 def widening(rows: int) -> float:
@@ -68,18 +55,18 @@ def widening(rows: int) -> float:
     return float(stdtrit(rows - 1, quantile) / ndtri(quantile) * numpy.sqrt(rows / (rows - 1)))
 
 
-def share(values: Sequence[bool]) -> Estimate:
+def share(values: Sequence[bool]) -> Interval:
     """Return the share of the values that are true, 0 to 1, with Wilson's interval."""
     rate = sum(values) / len(values)
-    return Estimate(rate, *wilson(rate, len(values)))
+    return Interval(rate, *wilson(rate, len(values)))
 
 
-def mean(values: Sequence[float], weights: Array) -> Estimate:
+def mean(values: Sequence[float], weights: Array) -> Interval:
     """Return the mean of a value for each row, with its interval."""
     each = numpy.asarray(values, dtype=float)
     return estimate(each.mean(), weights @ each, len(each))
 
 
-def difference(after: Sequence[float], before: Sequence[float], weights: Array) -> Estimate:
+def difference(after: Sequence[float], before: Sequence[float], weights: Array) -> Interval:
     """Return the mean of the paired differences `after` − `before`, with its interval."""
     return mean(numpy.asarray(after, dtype=float) - numpy.asarray(before, dtype=float), weights)

@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from studio.events import Interval
 from studio.generation.generate import ModelSet
 from studio.generation.held_out import HeldOutRow
-from studio.generation.likelihood import MAX_LOGITS
+from studio.generation.likelihood import split_by_logits
 from studio.model import probe
 from studio.style import bootstrap
-from studio.style.bootstrap import Array, Estimate
+from studio.style.bootstrap import Array
 
+MAX_ROWS_TOGETHER = 8
 UNCHANGED = 0.05
 """Mean KL in nats a token up to which ordinary answers count as unchanged."""
 
@@ -23,11 +25,11 @@ UNCHANGED = 0.05
 class Drift:
     """What an adapter does to ordinary answers."""
 
-    divergence: Estimate
+    divergence: Interval
     """Mean KL(base ‖ column) in nats a token."""
     log_perplexity: float
     """Of the references under this column, in nats a token."""
-    difference: Estimate
+    difference: Interval
     """Log-perplexity under this column minus that under the base."""
 
     @property
@@ -66,7 +68,9 @@ def score_ordinary(
     `on_progress` is called between two batches, and may raise to end the work.
     """
     results: list[list[tuple[float, float]]] = [[] for _ in models.names]
-    for batch in _batches(models, rows):
+    rows = sorted(rows, key=lambda row: len(row.ids) + len(row.answer))
+    for start, stop in split_by_logits(models, [len(row.answer) for row in rows], most=MAX_ROWS_TOGETHER):
+        batch = rows[start:stop]
         on_progress(len(results[0]) / len(rows))
         before = _log_probabilities(models, base, batch)
         for column, name in enumerate(models.names):
@@ -76,17 +80,6 @@ def score_ordinary(
                 loss = -second[range(len(row.answer)), list(row.answer)].mean().item()
                 results[column].append((max(0.0, divergence), loss))
     return [OrdinaryScores(*map(tuple, zip(*column, strict=True))) for column in results]
-
-
-def _batches(models: ModelSet, rows: Sequence[HeldOutRow]) -> list[list[HeldOutRow]]:
-    vocabulary = models.model.config.get_text_config().vocab_size
-    batches: list[list[HeldOutRow]] = [[]]
-    for row in sorted(rows, key=lambda row: len(row.ids) + len(row.answer)):
-        longest = max(len(each.answer) for each in (*batches[-1], row))
-        if batches[-1] and (len(batches[-1]) == 8 or (len(batches[-1]) + 1) * longest * vocabulary > MAX_LOGITS):
-            batches.append([])
-        batches[-1].append(row)
-    return batches
 
 
 def _log_probabilities(models: ModelSet, name: str, rows: Sequence[HeldOutRow]) -> list[Any]:

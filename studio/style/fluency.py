@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import numpy
 
 from studio.evaluate.metrics import ngrams
+from studio.events import Interval
 from studio.style import bootstrap
-from studio.style.bootstrap import Array, Estimate
+from studio.style.bootstrap import Array
 from studio.style.strength import units
 
 REPEATED = 3
@@ -20,7 +21,7 @@ MORE_REPETITION = 0.05
 """Share of repeated n-grams above the author's at which answers count as repetitive."""
 
 
-def distance(column: Sequence[float], author: Sequence[float], weights: Array) -> Estimate:
+def distance(column: Sequence[float], author: Sequence[float], weights: Array) -> Interval:
     """Return the mean log-perplexity of a column's answers minus that of the author's texts, in nats a token.
 
     Above 0 the answers are less likely than the author's texts, below 0 likelier.
@@ -35,7 +36,7 @@ def spread(author: Sequence[float]) -> float:
     return float(numpy.std(author, ddof=1)) if len(author) > 1 else 0.0
 
 
-def is_fluent(distance: Estimate, spread: float, repeated: Estimate, author_repeated: float) -> bool:
+def is_fluent(distance: Interval, spread: float, repeated: Interval, author_repeated: float) -> bool:
     """Whether answers are neither clearly less likely than the author's texts, nor clearly more repetitive.
 
     They are not fluent where the whole interval of the distance lies more than one standard deviation of the author's

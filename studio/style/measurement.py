@@ -24,7 +24,7 @@ from studio.style.report import (
 )
 from studio.style.scoring import AnswerScorer
 from studio.style.strength import OutOfFold
-from studio.style.verdict import PairedScores, Verdict, verdict
+from studio.style.verdict import Verdict, verdict
 
 CURVE_FACTORS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 """Strengths that are answered for the strength curve besides 0, which is the base."""
@@ -64,15 +64,15 @@ class Measurement:
         if self._author:
             texts = [row.reference or "" for row in self.scorer.rows]
             columns.insert(1, column_report(self._author, self._anchors, answers=texts))
-        return replace(
+        report = replace(
             empty,
             columns=tuple(columns),
             candidates=len(self.scorer.candidates[0]),
             accuracy=self.folds.accuracy,
             separable=self.folds.is_separable,
             author_spread=fluency.spread(self._anchors.author_log_perplexity),
-            verdict=self._verdict(columns),
         )
+        return replace(report, verdict=self._verdict(report))
 
     def curve(self, report: StyleReport, others: Sequence[AnsweredColumn], rows: Sequence[HeldOutRow]) -> Curve:
         """Return the strength curve of the report's first adapter; `others` have answered some `rows` of it."""
@@ -103,28 +103,15 @@ class Measurement:
     @cached_property
     def _anchors(self) -> Anchors:
         """The author's figures on the same prompts, or on training rows where the prompts have no references."""
-        base = self._scores[0]
-        weights = bootstrap.draws(len(base.style))
-        if self._author:
-            return Anchors(
-                base_style=base.style,
-                author_style=self._author.style,
-                author_log_perplexity=self._author.log_perplexity,
-                weights=weights,
-                author_repeated=fmean(self._author.repeated),
-                separable=self.folds.is_separable,
-            )
-        self.notes.append(message("style.note.no_references"))
-        rows = evenly_spaced(self.train, len(base.style))
-        texts = [row.reference or "" for row in rows]
-        return Anchors(
-            base_style=base.style,
-            author_style=self.folds.author,
-            author_log_perplexity=self.scorer.log_perplexities(texts),
-            weights=weights,
-            author_repeated=fmean([fluency.repeated_ngrams(text) for text in texts]),
-            separable=self.folds.is_separable,
-        )
+        base = self._scores[0].style
+        if author := self._author:
+            style, losses, repeated = author.style, author.log_perplexity, author.repeated
+        else:
+            self.notes.append(message("style.note.no_references"))
+            texts = [row.reference or "" for row in evenly_spaced(self.train, len(base))]
+            style, losses = self.folds.author, self.scorer.log_perplexities(texts)
+            repeated = tuple(map(fluency.repeated_ngrams, texts))
+        return Anchors(base, style, losses, bootstrap.draws(len(base)), fmean(repeated), self.folds.is_separable)
 
     def _report(self, column: AnsweredColumn, scores: AnswerScores) -> ColumnReport:
         return column_report(
@@ -137,20 +124,13 @@ class Measurement:
             prompt_tokens=column.prompt_tokens,
         )
 
-    def _verdict(self, columns: Sequence[ColumnReport]) -> Verdict | None:
+    def _verdict(self, report: StyleReport) -> Verdict | None:
         """Return the verdict on the first adapter against the first base with a context of its own."""
-        named = [(each.column, each) for each in columns if each.column]
-        adapter = next((report for column, report in named if not column.is_base), None)
-        prompted = next((report for column, report in named if column.is_base and not column.is_plain), None)
-        if adapter is None or prompted is None or not self.folds.is_separable:
+        adapter, prompted, anchors = report.main, report.prompted, self._anchors
+        if adapter is None or prompted is None or not report.separable:
             return None
-        paired = [
-            PairedScores(scores.style, scores.fits, each.fluent, scores.repeated, scores.log_perplexity)
-            for each in (adapter, prompted, columns[0])
-            for scores in (each.scores,)
-        ]
-        chance = 1 / len(self.scorer.candidates[0])
-        return verdict(*paired, self._anchors.author_style, self._anchors.weights, chance=chance)
+        chance = 1 / report.candidates
+        return verdict(adapter, prompted, report.base_column, anchors.author_style, anchors.weights, chance=chance)
 
 
 def _score(scorer: AnswerScorer, column: AnsweredColumn, chosen: Sequence[int] | None = None) -> AnswerScores:

@@ -141,12 +141,9 @@ def prompt_tokens(run: Run, column: Column) -> int:
     """Return how many tokens a column's prompt adds to every question."""
     tokenizer = load.load_tokenizer(run.config().model)
     renderer, question = run_renderer(run, tokenizer), Turn("user", "?")
-    system = () if column.system is None else (Turn("system", column.system),)
-    lengths = [
-        len(prompt_ids(renderer.question(turns), tokenizer))
-        for turns in ((*system, *column.shots, question), (question,))
-    ]
-    return lengths[0] - lengths[1]
+    turns = (*column.context, question), (question,)
+    whole, alone = (len(prompt_ids(renderer.question(each), tokenizer)) for each in turns)
+    return whole - alone
 
 
 def _path(run: Run) -> Any:

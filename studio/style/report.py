@@ -7,9 +7,10 @@ import numpy
 from pydantic import ConfigDict
 
 from studio.compare.columns import Column
+from studio.events import Interval
 from studio.i18n import DEFAULT_LANGUAGE, Message, text
 from studio.style import bootstrap, fluency
-from studio.style.bootstrap import Array, Estimate
+from studio.style.bootstrap import Array
 from studio.style.drift import Drift
 from studio.style.strength import StyleWord, strength
 from studio.style.verdict import Verdict
@@ -48,18 +49,18 @@ class ColumnReport:
     """SHA-256 of the adapter; None for the base and the author."""
     answers: tuple[str, ...]
     scores: AnswerScores
-    strength: Estimate
+    strength: Interval
     """In percent: 0 is the base, 100 the author."""
-    fit: Estimate
+    fit: Interval
     """Share of answers whose own prompt is the likeliest."""
-    perplexity_distance: Estimate
+    perplexity_distance: Interval
     """Mean log-perplexity minus that of the author's texts, in nats a token."""
     fluent: bool
-    repeated: Estimate
+    repeated: Interval
     """Share of n-grams that are repetitions."""
-    ended: Estimate
+    ended: Interval
     """Share of answers that ended by themselves."""
-    copied: Estimate
+    copied: Interval
     """Share of answers with six words in a row from the training answers."""
     longest_run: int
     """Tokens of the longest run of any answer that is in a training answer."""
@@ -79,9 +80,9 @@ class CurvePoint:
 
     factor: float
     """Factor of the adapter's scaling; 1 is as trained."""
-    strength: Estimate
-    fit: Estimate
-    perplexity_distance: Estimate
+    strength: Interval
+    fit: Interval
+    perplexity_distance: Interval
     fluent: bool
     repeated: float
     copied: float
@@ -178,13 +179,11 @@ class Anchors:
         def chosen(scores: Sequence[float]) -> Sequence[float]:
             return [scores[row] for row in rows] if len(scores) == len(self.base_style) else scores
 
-        losses, style = chosen(self.author_log_perplexity), chosen(self.author_style)
-        base = [self.base_style[row] for row in rows]
         return replace(
             self,
-            base_style=base,
-            author_style=style,
-            author_log_perplexity=losses,
+            base_style=chosen(self.base_style),
+            author_style=chosen(self.author_style),
+            author_log_perplexity=chosen(self.author_log_perplexity),
             weights=bootstrap.draws(len(rows)),
         )
 
@@ -209,7 +208,7 @@ def column_report(
         adapter=adapter,
         answers=tuple(answers),
         scores=scores,
-        strength=read if anchors.separable else Estimate(0.0, -numpy.inf, numpy.inf),
+        strength=read if anchors.separable else Interval(0.0, -numpy.inf, numpy.inf),
         fit=bootstrap.share(scores.fits),
         perplexity_distance=distance,
         fluent=fluency.is_fluent(distance, spread, repeated, anchors.author_repeated),

@@ -14,8 +14,9 @@ from typing import Any
 import numpy
 
 from studio.evaluate.metrics import words
+from studio.events import Interval
 from studio.style import bootstrap
-from studio.style.bootstrap import Array, Estimate
+from studio.style.bootstrap import Array
 
 NGRAMS = (2, 4)
 FOLDS = 5
@@ -91,7 +92,7 @@ def cross_validate(author: Sequence[str], base: Sequence[str], prompts: Sequence
     return OutOfFold(tuple(scores[0].tolist()), tuple(scores[1].tolist()))
 
 
-def strength(column: Sequence[float], base: Sequence[float], author: Sequence[float], weights: Array) -> Estimate:
+def strength(column: Sequence[float], base: Sequence[float], author: Sequence[float], weights: Array) -> Interval:
     """Return the style strength of a column in percent, from the scores of its answers.
 
     100 · (s(column) − s(base)) / (s(author) − s(base)), s being a mean over prompts: 0 is the base, 100 the author,

@@ -5,9 +5,8 @@ of all that it depends on, so that no other checkpoint, strength or list of prom
 """
 
 import json
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -18,17 +17,17 @@ from studio.data.prepare import run_renderer
 from studio.data.prompt import ChatRenderer
 from studio.data.rows import evenly_spaced
 from studio.data.tokens import IGNORED
-from studio.errors import PromptError
 from studio.files import replace_file, to_json, user_cache
 from studio.generation import generate, held_out
 from studio.generation.answer_store import Answer, Stopped
-from studio.generation.held_out import GENERAL, HeldOutRow
+from studio.generation.generate import BASE_MODEL
+from studio.generation.held_out import HeldOutRow
+from studio.generation.job_context import JobContext
 from studio.i18n import Message, message
 from studio.journal import digest
-from studio.model.adapter import ModelHost
 from studio.runs import Run
 from studio.style import bootstrap, headline, prompted_store, style_store
-from studio.style.answers import FOLDER, ColumnAnswers, base_of, only
+from studio.style.answers import FOLDER, ColumnAnswers
 from studio.style.drift import Drift, drift, score_ordinary
 from studio.style.measurement import CURVE_FACTORS, CURVE_PROMPTS, AnsweredColumn, Measurement
 from studio.style.prompted import choose_prompt, example_room
@@ -50,25 +49,19 @@ MAX_TRAINED_TOKENS = 1_000_000
 """Tokens of training answers in which copies are searched."""
 
 
-def measure_style(
-    request: StyleRequest,
-    host: ModelHost,
-    training: Run | None,
-    show: Callable[[StyleProgress], None],
-    stop: threading.Event,
-) -> None:
-    """Measure the columns of a request; `show` is called after every batch, and with the report in the end.
+def measure_style(request: StyleRequest, job: JobContext) -> None:
+    """Measure the columns of a request; shows a `StyleProgress` after every batch, and with the report in the end.
 
     Raises DeviceError while a run is active, CompareError where there is nothing to measure on, or the data changed.
     """
     run = runs.find(request.run_id)
     columns = _columns(request)
-    with load_idle_columns(host, run, columns, training) as models:
-        job = _StyleJob(request, run, columns, models, show, stop)
+    with load_idle_columns(job, run, columns) as models:
+        work = _StyleJob(request, run, columns, models, job)
         try:
-            job.run()
+            work.run()
         except Stopped:
-            show(StyleProgress(job.answers.done, job.total, stopped=True))
+            job.show(StyleProgress(work.answers.done, work.total, stopped=True))
 
 
 def _columns(request: StyleRequest) -> tuple[Column, ...]:
@@ -81,27 +74,21 @@ def _columns(request: StyleRequest) -> tuple[Column, ...]:
 
 class _StyleJob:
     def __init__(
-        self,
-        request: StyleRequest,
-        run: Run,
-        columns: Sequence[Column],
-        models: LoadedColumns,
-        show: Callable[[StyleProgress], None],
-        stop: threading.Event,
+        self, request: StyleRequest, run: Run, columns: Sequence[Column], models: LoadedColumns, job: JobContext
     ):
         self._request, self._run, self._columns, self._models = request, run, list(columns), models
-        self._show, self._stop = show, stop
+        self._job = job
         self._settings = request.generation or run.config().generation
         self._renderer = run_renderer(run, models.tokenizer)
         self._notes: list[Message] = [*models.notes, *models.unproven]
         self._prompt = prompted_store.read(run)
-        self.answers = ColumnAnswers(run, columns, models, self._renderer, self._settings, stop, self._progress)
+        self.answers = ColumnAnswers(run, columns, models, self._renderer, self._settings, job.stop, self._progress)
         self.total = 0
 
     def run(self) -> None:
         """Read the rows, answer, score, and store the report."""
         tokenizer = self._models.tokenizer
-        rows, notes = held_out.select(self._run, self._request.rows, tokenizer, self._check_stop)
+        rows, notes = held_out.select(self._run, self._request.rows, tokenizer, self._job.check_stop)
         with_prompt = [row for row in rows if row.prompt]
         distinct: dict[str, HeldOutRow] = {}
         for row in with_prompt:
@@ -110,7 +97,7 @@ class _StyleJob:
         self._notes += notes
         if repeated := len(with_prompt) - len(distinct):
             self._notes.append(message("style.note.repeated", count=repeated))
-        train, trained = held_out.from_training(self._run, tokenizer, TRAINING_ROWS, self._check_stop)
+        train, trained = held_out.from_training(self._run, tokenizer, TRAINING_ROWS, self._job.check_stop)
         train = [row for row in train if row.reference]
         report_id = self._report_id(rows, train)
         path = style_store.path_of(self._run, report_id)
@@ -124,7 +111,7 @@ class _StyleJob:
             path.parent.mkdir(exist_ok=True)
             replace_file(path, to_json(replace(report, notes=tuple(self._notes))))
             report = style_store.read(path)
-        self._show(StyleProgress(self.answers.done, self.total, report, path))
+        self._job.show(StyleProgress(self.answers.done, self.total, report, path))
 
     def _report_id(self, rows: Sequence[HeldOutRow], train: Sequence[HeldOutRow]) -> str:
         """Return a hash of all that the report depends on."""
@@ -159,13 +146,13 @@ class _StyleJob:
         seconds = time.perf_counter() - began
         columns = self._answered(measured, rows)
         if rival := self._prompted(classifier, train, rows) if self._request.prompted else None:
-            columns.insert(1, self._column(None, rows, self.answers.answer_with(rival, rows), rival))
+            columns.insert(1, self._column(rival, None, rows, self.answers.answer_with(rival, rows)))
         on_curve = self._answered(strengths, curve_rows)
 
         began = time.perf_counter()
-        base, trained_text = base_of(self._models), self._training_text(trained)
+        base, trained_text = self._models.only(BASE_MODEL), self._training_text(trained)
         store = user_cache(FOLDER) / f"scores-{self._scores_id(rows, texts)}"
-        scorer = AnswerScorer(self._run, base, rows, classifier, trained_text, self._check_stop, store)
+        scorer = AnswerScorer(self._run, base, rows, classifier, trained_text, self._job.check_stop, store)
         measurement = Measurement(scorer, folds, train, columns, self._drifts(measured), self._notes)
         report = measurement.fill(empty)
         if self._request.curve and report.main:
@@ -186,22 +173,19 @@ class _StyleJob:
 
     def _answered(self, numbers: Sequence[int], rows: Sequence[HeldOutRow]) -> list[AnsweredColumn]:
         answers = self.answers.answer(numbers, rows) if numbers else []
-        return [self._column(number, rows, own) for number, own in zip(numbers, answers, strict=True)]
+        return [
+            self._column(self._columns[number], self._models.hashes[number], rows, own)
+            for number, own in zip(numbers, answers, strict=True)
+        ]
 
     def _column(
-        self, number: int | None, rows: Sequence[HeldOutRow], answers: Sequence[Answer], column: Column | None = None
+        self, column: Column, adapter: str | None, rows: Sequence[HeldOutRow], answers: Sequence[Answer]
     ) -> AnsweredColumn:
-        column = column or self._columns[number or 0]
-        adapter = None if number is None else self._models.hashes[number]
         lengths = [len(prompt.ids) for prompt in self.answers.prompts(column, rows)]
         return AnsweredColumn(column, adapter, tuple(answers), sum(lengths) / len(lengths))
 
     def _progress(self, done: int) -> None:
-        self._show(StyleProgress(done, self.total))
-
-    def _check_stop(self, share: float = 0.0) -> None:
-        if self._stop.is_set():
-            raise Stopped
+        self._job.show(StyleProgress(done, self.total))
 
     def _prompted(
         self, classifier: StyleClassifier, train: Sequence[HeldOutRow], rows: Sequence[HeldOutRow]
@@ -240,15 +224,13 @@ class _StyleJob:
 
     def _drifts(self, numbers: Sequence[int]) -> dict[Column, Drift]:
         """Return what each column's model does to ordinary questions, without a context of the column's own."""
-        try:
-            rows = held_out.from_bundled(self._run, GENERAL, self._models.tokenizer)
-        except PromptError as error:  # a text template with more columns than a question
-            self._notes.append(message("compare.note.no_general", detail=error.text()))
-            return {}
+        rows, notes = held_out.ordinary(self._run, self._models.tokenizer)
+        self._notes += notes
         rows = [row for row in rows if row.answer]
         if not rows:
             return {}
-        scores = score_ordinary(only(self._models, numbers), self._models.names[0], rows, self._check_stop)
+        models = self._models.only(*(self._models.names[number] for number in numbers))
+        scores = score_ordinary(models, self._models.names[0], rows, self._job.check_stop)
         weights = bootstrap.draws(len(rows))
         return {
             self._columns[number]: drift(own, scores[0], weights) for number, own in zip(numbers, scores, strict=True)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from studio.compare.columns import Column
 from studio.config import DataConfig
 from studio.data import prepare
 from studio.errors import StudioError
-from studio.files import newest_first, read_as, sha256
+from studio.files import cached_by_file, newest_first, read_as, sha256
 from studio.journal import digest
 from studio.model.adapter_files import WEIGHTS
 from studio.runs import Run
@@ -30,15 +29,11 @@ def path_of(run: Run, report_id: str) -> Path:
 
 def read(path: Path) -> StyleReport | None:
     """Read a report; None where there is none, or it cannot be read."""
-    try:
-        about = path.stat()
-    except FileNotFoundError:
-        return None
-    return _read(path, about.st_mtime_ns, about.st_size)
+    return _read(path) if path.exists() else None
 
 
-@lru_cache(maxsize=32)
-def _read(path: Path, changed: int, size: int) -> StyleReport | None:
+@cached_by_file(32)
+def _read(path: Path) -> StyleReport | None:
     return read_as(StyleReport, path, warn=True)
 
 
@@ -110,14 +105,10 @@ def _adapter_sha256(run: Run, column: Column) -> str | None:
     hashes = []
     try:
         for part in column.parts:
-            weights = find_adapter(run, part, None).folder / WEIGHTS
-            about = weights.stat()
-            hashes.append(_sha256(weights, about.st_mtime_ns, about.st_size))
+            hashes.append(_sha256(find_adapter(run, part, None).folder / WEIGHTS))
     except (StudioError, OSError):  # it has none yet, or was taken away
         return None
     return column_hash(column, hashes)
 
 
-@lru_cache(maxsize=64)
-def _sha256(path: Path, changed: int, size: int) -> str:
-    return sha256(path)
+_sha256 = cached_by_file(64)(sha256)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from studio.compare.columns import BASE
 from studio.data.rows import evenly_spaced
 from studio.data.tokens import stop_ids
-from studio.events import Interval, StyleMeasured
+from studio.events import StyleMeasured
 from studio.files import read_as, replace_file
 from studio.generation import held_out
 from studio.generation.answer_store import AnsweredPrompt, AnswerStore, answer_missing
@@ -35,10 +35,10 @@ from studio.i18n import Message, message
 from studio.model.adapter import ModelHost, preserve_state
 from studio.style import bootstrap, fluency, headline
 from studio.style.answers import FOLDER, open_store
-from studio.style.bootstrap import Estimate
+from studio.style.report import Anchors, AnswerScores, column_report
 from studio.style.request import TRAINING_ROWS
 from studio.style.scoring import AnswerScorer, TrainingText
-from studio.style.strength import StyleClassifier, cross_validate, missing_text, strength, train_classifier
+from studio.style.strength import StyleClassifier, cross_validate, missing_text, train_classifier
 
 FILE = "training.json"
 
@@ -65,7 +65,7 @@ class TrainingMeter:
         """`author` are the style scores of the author's training answers, out of fold."""
         self._host, self._scorer, self._references, self._author = host, scorer, references, author
         self._weights = bootstrap.draws(len(scorer.rows))
-        self._base_fit: float | None = None
+        self._base: AnswerScores | None = None
         self._author_repeated = fmean(map(fluency.repeated_ngrams, references.author))
 
     def measure(self, step: int, base: Sequence[str], answers: Sequence[str]) -> StyleMeasured:
@@ -76,30 +76,20 @@ class TrainingMeter:
         an author's short answers carry less of their question.
         """
         with preserve_state(self._host.peft):
-            classifier, numbers = self._scorer.classifier, range(len(answers))
-            if self._base_fit is None:
-                fits, _ = self._scorer.read(base, numbers)
-                self._base_fit = fmean(fits)
-            style, base_style = (classifier.scores(texts).tolist() for texts in (answers, base))
-            fits, perplexities = self._scorer.read(answers, numbers)
-        fit = bootstrap.share(fits)
+            self._base = self._base or self._scorer.score(base, [True] * len(base))
+            scores = self._scorer.score(answers, [True] * len(answers))
         reference = self._references.author_log_perplexity
-        distance = fluency.distance(perplexities, reference, self._weights)
-        repeated = bootstrap.mean([fluency.repeated_ngrams(text) for text in answers], self._weights)
-        fluent = fluency.is_fluent(distance, fluency.spread(reference), repeated, self._author_repeated)
+        anchors = Anchors(self._base.style, self._author, reference, self._weights, self._author_repeated)
+        report = column_report(scores, anchors)
         return StyleMeasured(
             step=step,
             answers=len(answers),
-            strength=_interval(strength(style, base_style, self._author, self._weights)),
-            fit=_interval(fit),
-            perplexity_distance=_interval(distance),
-            fluent=fluent,
-            sound=fluent and fit.high >= min(self._base_fit, self._references.author_fit),
+            strength=report.strength,
+            fit=report.fit,
+            perplexity_distance=report.perplexity_distance,
+            fluent=report.fluent,
+            sound=report.fluent and report.fit.high >= min(fmean(self._base.fits), self._references.author_fit),
         )
-
-
-def _interval(estimate: Estimate) -> Interval:
-    return Interval(value=estimate.value, low=estimate.low, high=estimate.high)
 
 
 class _Skipped(Exception):
@@ -154,10 +144,10 @@ class _Opening:
         return TrainingMeter(self._setup.host, self._scorer(self._rows, classifier), references, folds.author)
 
     def _scorer(self, rows: Sequence[HeldOutRow], classifier: StyleClassifier | None = None) -> AnswerScorer:
-        def on_progress(share: float) -> None:
-            self._setup.on_progress()
+        return AnswerScorer(self._run, self._models, rows, classifier, TrainingText(()), self._on_progress)
 
-        return AnswerScorer(self._run, self._models, rows, classifier, TrainingText(()), on_progress)
+    def _on_progress(self, done: float) -> None:
+        self._setup.on_progress()
 
     def _choose_references(self) -> References:
         seconds = self._setup.seconds
@@ -207,20 +197,16 @@ class _Opening:
 
     def _missing(self, rows: Sequence[HeldOutRow]) -> int:
         """Return how many of the rows the base has not answered yet."""
-        return sum(self._store_of(_prompt(row)) is None for row in rows)
+        return sum(self._store_of(row.question) is None for row in rows)
 
     def _store_of(self, prompt: AnsweredPrompt) -> AnswerStore | None:
         return next((store for store in self._stores if prompt in store), None)
 
     def _base_answers(self, rows: Sequence[HeldOutRow]) -> list[str]:
         """Return the base's answers, cut; those of earlier runs and measurements are taken from the cache."""
-        prompts = [_prompt(row) for row in rows]
+        prompts = [row.question for row in rows]
         missing = [prompt for prompt in prompts if self._store_of(prompt) is None]
-
-        def on_progress(count: float) -> None:
-            self._setup.on_progress()
-
-        stop = threading.Event()
+        stop, on_progress = threading.Event(), self._on_progress
         answer_missing(self._models, self._stores[-1:], [missing], self._settings, stop, on_progress, on_progress)
         return [self._cut(store[prompt].text) for prompt in prompts if (store := self._store_of(prompt))]
 
@@ -228,10 +214,6 @@ class _Opening:
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         limit = self._settings.max_new_tokens
         return text if len(ids) <= limit else self._tokenizer.decode(ids[:limit])
-
-
-def _prompt(row: HeldOutRow) -> AnsweredPrompt:
-    return AnsweredPrompt(row.prompt, row.ids)
 
 
 def _read(path: Any, tokens: int) -> References | None:

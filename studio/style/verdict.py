@@ -8,15 +8,19 @@ non-inferiority, Piaggio et al. 2012). Votes decide where the meter does not, an
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy
 
 from studio.evaluate.blind_vote import wilson
+from studio.events import Interval
 from studio.generation.meter_cost import CANDIDATES
 from studio.i18n import Message, message
 from studio.style import bootstrap
-from studio.style.bootstrap import Array, Estimate
+from studio.style.bootstrap import Array
+
+if TYPE_CHECKING:
+    from studio.style.report import ColumnReport
 
 MARGIN = 10.0
 """Points of style strength: a smaller difference is none that a reader would miss."""
@@ -26,19 +30,6 @@ MAX_MORE = 1000
 """Prompts; where more would be needed, the two are as good as equal."""
 
 Winner = Literal["adapter", "prompt", "undecided"]
-
-
-@dataclass(frozen=True)
-class PairedScores:
-    """Style and fit of each answer of a column, in the order of the prompts."""
-
-    style: Sequence[float]
-    fits: Sequence[bool]
-    fluent: bool = True
-    repeated: Sequence[float] = ()
-    """Share of n-grams that are repetitions; empty where it is not known."""
-    log_perplexity: Sequence[float] = ()
-    """In nats a token; empty where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +76,9 @@ class Verdict:
 
     winner: Winner
     """`prompt` where a prompt does as well, or better."""
-    style: Estimate
+    style: Interval
     """Style strength of the adapter minus that of the prompted base, each up to 100, in points."""
-    fit: Estimate
+    fit: Interval
     """Share of fitting answers of the adapter minus that of the prompted base."""
     more_prompts: int | None
     """Prompts that would tell, beside those that were answered; None where it is decided, or would never be."""
@@ -95,9 +86,9 @@ class Verdict:
 
 
 def verdict(
-    adapter: PairedScores,
-    prompted: PairedScores,
-    base: PairedScores,
+    adapter: "ColumnReport",
+    prompted: "ColumnReport",
+    base: "ColumnReport",
     author_style: Sequence[float],
     weights: Array,
     votes: Votes | None = None,
@@ -110,9 +101,10 @@ def verdict(
     with answers that are less fluent than the other's, nor with answers that fit their questions no better than
     `chance`, the share that fits by luck.
     """
-    style = _style_difference(adapter.style, prompted.style, base.style, author_style, weights)
-    fit = bootstrap.difference(adapter.fits, prompted.fits, weights)
-    gain = _style_difference(adapter.style, base.style, base.style, author_style, weights)
+    own, rival, zero = adapter.scores, prompted.scores, base.scores.style
+    style = _style_difference(own.style, rival.style, zero, author_style, weights)
+    fit = bootstrap.difference(own.fits, rival.fits, weights)
+    gain = _style_difference(own.style, zero, zero, author_style, weights)
     winner: Winner = "undecided"
     key, more = "undecided", None
     if style.low > 0 and gain.low > 0:
@@ -127,9 +119,9 @@ def verdict(
             surely_fits_less = fit.high < 0 or gain.low <= 0
             winner, key = ("undecided", "prompt_not_fluent") if surely_fits_less else ("adapter", "adapter_fluent")
     else:
-        more = _more_prompts(style, len(adapter.style))
+        more = _more_prompts(style, len(own.style))
         key = "undecided" if more else "undecidable"
-    fits = (adapter if winner == "adapter" else prompted).fits
+    fits = (own if winner == "adapter" else rival).fits
     if winner != "undecided" and bootstrap.share(fits).low <= chance:
         winner, key = "undecided", f"{winner}_misses"
     result = Verdict(winner, style, fit, more, _reason(key, style, fit, more))
@@ -151,22 +143,25 @@ def with_votes(measured: Verdict, against_prompt: Votes, against_base: Votes = V
     return replace(measured, winner=winner, more_prompts=None, reason=_reason(key, measured.style, measured.fit, None))
 
 
-def _reason(key: str, style: Estimate, fit: Estimate, more: int | None) -> Message:
+def _reason(key: str, style: Interval, fit: Interval, more: int | None) -> Message:
     values = {"style": f"{style.value:+.0f}", "fit": f"{100 * fit.value:+.0f}", "more": more or 0}
     return message(f"style.verdict.{key}", **values)
 
 
-def _is_less_fluent(one: PairedScores, other: PairedScores, weights: Array) -> bool:
+def _is_less_fluent(one: "ColumnReport", other: "ColumnReport", weights: Array) -> bool:
     """Whether one column is not fluent and the other is, and this is no chance: it repeats more, or is less likely."""
     if one.fluent or not other.fluent:
         return False
-    pairs = (one.repeated, other.repeated), (one.log_perplexity, other.log_perplexity)
+    pairs = (
+        (one.scores.repeated, other.scores.repeated),
+        (one.scores.log_perplexity, other.scores.log_perplexity),
+    )
     return any(bootstrap.difference(*pair, weights).low > 0 for pair in pairs if all(map(len, pair)))
 
 
 def _style_difference(
     first: Sequence[float], second: Sequence[float], base: Sequence[float], author: Sequence[float], weights: Array
-) -> Estimate:
+) -> Interval:
     """Return by how many points of style strength one column is ahead of another, each counted up to 100."""
     one, other, zero, full = (numpy.asarray(each, dtype=float) for each in (first, second, base, author))
     full_weights = bootstrap.matching_weights(full, weights, len(one))
@@ -181,7 +176,7 @@ def _style_difference(
     )
 
 
-def _more_prompts(style: Estimate, prompts: int) -> int | None:
+def _more_prompts(style: Interval, prompts: int) -> int | None:
     """Return how many more prompts would tell: the interval shrinks with the square root of their number."""
     half, wanted = (style.high - style.low) / 2, max(abs(style.value), MARGIN - style.value)
     more = math.ceil(prompts * (half / wanted) ** 2) - prompts if math.isfinite(half) else MAX_MORE + 1

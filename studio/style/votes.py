@@ -14,21 +14,18 @@ from studio.style.verdict import Votes, with_votes
 
 def three_way(report: StyleReport | None) -> list[AnswerPair]:
     """Return what a blind vote of three is on: for each prompt the answers of base, prompted base and adapter."""
-    if report is None or not (rivals := _rivals(report)):
+    if report is None or not (columns := rivals(report)):
         return []
-    answers = zip(*(column.answers for column in rivals), strict=True)
-    return [
-        AnswerPair(prompt, base, prompted, (adapter,))
-        for prompt, (base, prompted, adapter) in zip(report.prompts, answers, strict=True)
-    ]
+    answers = zip(report.prompts, *(column.answers for column in columns), strict=True)
+    return [AnswerPair(prompt, base, prompted, (adapter,)) for prompt, base, prompted, adapter in answers]
 
 
 def three_sides(report: StyleReport) -> tuple[str, ...]:
     """Return the ids of the columns of `three_way`."""
-    return tuple(column_id(each.column, each.adapter, report.base) for each in _rivals(report) if each.column)
+    return tuple(column_id(each.column, each.adapter, report.base) for each in rivals(report) if each.column)
 
 
-def _rivals(report: StyleReport) -> tuple[ColumnReport, ...]:
+def rivals(report: StyleReport) -> tuple[ColumnReport, ...]:
     """Return the base, the prompted base and the adapter of a report; empty where it lacks one of them."""
     if not (report.columns and report.prompted and report.main):
         return ()

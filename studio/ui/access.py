@@ -108,10 +108,10 @@ def tokens_of(request: Request) -> dict[str, str]:
 
 def _space_user(session: Mapping[str, Any]) -> str | None:
     """Return the name of the user who has logged in at the Hub; None without one, or when that is too long ago."""
-    told = session.get("oauth_info") or {}
-    if told.get("expires_at", 0) < time.time():
+    account = session.get("oauth_info") or {}
+    if account.get("expires_at", 0) < time.time():
         return None
-    name = (told.get("userinfo") or {}).get("preferred_username")
+    name = (account.get("userinfo") or {}).get("preferred_username")
     return name.lower() if isinstance(name, str) and name else None
 
 
@@ -261,8 +261,8 @@ def _session_of(inner: str, request: Request) -> str | None:
 
 
 def _length(request: Request) -> int:
-    told = request.headers.get("content-length", "0")
-    return int(told) if told.isdecimal() else 0
+    header = request.headers.get("content-length", "0")
+    return int(header) if header.isdecimal() else 0
 
 
 def _limited(receive: Receive, most: int) -> Receive:

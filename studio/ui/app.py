@@ -14,22 +14,22 @@ from studio.config import RunConfig
 from studio.errors import StudioError
 from studio.i18n import DEFAULT_LANGUAGE, LANGUAGES, text
 from studio.model import libraries
-from studio.ui import clock, hosts, launch, preset_choices, settings_file, status_views, views
 from studio.ui import following as follow
 from studio.ui import frame as frames
 from studio.ui import help as help_pages
-from studio.ui.failures import shown, silent, warn
+from studio.ui import hosts, launch, polling, preset_choices, settings_file, status_views, views
+from studio.ui.failures import show_errors, silent, warn
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.page import Page, view
 from studio.ui.tabs import (
     ballot,
-    compare_shown,
+    compare_updates,
     comparing,
     curves,
     data,
     data_events,
-    data_shown,
+    data_updates,
     export_events,
     hero,
     log,
@@ -103,7 +103,7 @@ def _build_page(words: Words) -> gr.HTML:
     export_events.connect(exports, frame, export_item, tabs)
     endpoint.connect(exports.run, export_item)
     views_tab.style.connect_strength(exports.strength)
-    export_events.connect_others(exports, frame, tabs, train_tab.export, library.page.export, library.kept)
+    export_events.connect_others(exports, frame, tabs, train_tab.export, library.page.export, library.saved_query)
     _connect(frame, first, tabs, data_tab, train_tab, views_tab, compare_item, library, runs_item)
     return frame.brand
 
@@ -139,9 +139,9 @@ def _connect(
     runs_offered = compare_tab.of_runs
 
     def news_of_run(
-        following: Following, before: Following | None, curves_look: curves.Look, log_look: log.Look
+        following: Following, before: Following | None, curve_settings: curves.Settings, log_filter: log.Filter
     ) -> dict[Any, Any]:
-        following, updates = train.render(train_tab, following, before, curves_look, log_look, language)
+        following, updates = train.render(train_tab, following, before, curve_settings, log_filter, language)
         line = _bar(following, language)
         if line and (before is None or line != _bar(before, language)):
             updates[frame.run_bar] = line
@@ -153,12 +153,12 @@ def _connect(
 
     def show_run(following: Following, *looks: Any) -> dict[Any, Any]:
         is_open = gr.update(open=following.run_id is None)
-        shown_run = {**news_of_run(following, None, *looks), **show_stage(following), train_tab.setup: is_open}
-        return {**shown_run, **hero.visibility(first, following.run_id is None)}
+        run_updates = {**news_of_run(following, None, *looks), **show_stage(following), train_tab.setup: is_open}
+        return {**run_updates, **hero.visibility(first, following.run_id is None)}
 
     def find_news(request: gr.Request, following: Following) -> int | None:
         now = follow.read(following)
-        return None if now == following and not now.to_be_drawn else time.time_ns()
+        return None if now == following and not now.needs_render else time.time_ns()
 
     @view(frame.following)
     def show_run_news(following: Following, *looks: Any) -> dict[Any, Any]:
@@ -166,29 +166,29 @@ def _connect(
 
     @view(frame.following)
     @silent
-    def settle(found: int | None, following: Following, queued: str | None, chosen: str | None) -> Any:
-        if found is None:  # the page is being opened, and shows it itself
+    def settle(news: int | None, following: Following, queued: str | None, chosen: str | None) -> Any:
+        if news is None:  # the page is being opened, and shows it itself
             return gr.skip()
-        return show_stage(following, queued) | compare_shown.choose(compare_tab, chosen, language)
+        return show_stage(following, queued) | compare_updates.choose(compare_tab, chosen, language)
 
     def show_settings(config: RunConfig) -> dict[Any, Any]:
-        return {frame.base: config, **frame.form.show(config), **data_shown.source(data_tab, config)}
+        return {frame.base: config, **frame.form.show(config), **data_updates.source(data_tab, config)}
 
     def open_page(draft: Any) -> dict[Any, Any]:
         following = follow.newest()
         base, preset = _of_draft(draft, language) or (_settings_of(following), None)
         chosen = {"value": preset} if preset in (presets.OWN, *presets.names()) else {}
         return {
-            **show_run(following, curves.Look(), log.Look()),
+            **show_run(following, curves.Settings(), log.Filter()),
             **strip.render(train_tab.strip, following, language),
-            **compare_shown.choose(compare_tab, None, language),
+            **compare_updates.choose(compare_tab, None, language),
             frame.device: _device_name(language),
             **(show_settings(base) if base else frame.form.blanks),
             views_tab.score.limit: None,  # browsers show an empty number as 0 until they are told
             train_tab.recipe.preset: gr.update(choices=preset_choices.offered(language), **chosen),
         }
 
-    @shown(language)
+    @show_errors(language)
     def device_card(is_open: str) -> Any:
         from studio.model import hardware
 
@@ -197,7 +197,7 @@ def _connect(
         choices = [(choice.name, choice.value, choice.reason) for choice in hardware.describe()]
         return gr.update(visible=True, value=views.choices_html(choices, language))
 
-    @shown(language)
+    @show_errors(language)
     def start_quickstart(*looks: Any) -> dict[Any, Any]:
         from studio import gpu
 
@@ -217,9 +217,9 @@ def _connect(
         to_train = gr.update(selected="train")
         return {train_tab.recipe.preset: name, tabs: to_train, **hero.visibility(first, False)}
 
-    @shown(language)
+    @show_errors(language)
     def try_run(following: Following, chosen: str | None) -> dict[Any, Any]:
-        offered = compare_shown.choose(compare_tab, chosen, language, wanted=following.run_id)
+        offered = compare_updates.choose(compare_tab, chosen, language, wanted=following.run_id)
         return {tabs: gr.update(selected="compare"), **offered}
 
     everything = [
@@ -252,7 +252,7 @@ def _connect(
     def show_source(config: RunConfig | None) -> dict[Any, Any]:
         if config is None:
             return {tabs: gr.update(selected="data"), data_tab.source.kind: "file"}
-        return data_shown.source(data_tab, config)
+        return data_updates.source(data_tab, config)
 
     read_data(
         runs_events.connect_others(
@@ -270,8 +270,10 @@ def _connect(
     )
     of_source = [*data_tab.of_source, tabs]
     read_data(recipe.connect(train_tab.recipe, train_tab.before, frame, of_source, show_source, own, chosen))
-    of_run = clock.Watch(find_news, [frame.following], show_run_news, [frame.following, *train_tab.looks], tick_outputs)
-    clock.look_at([timer.tick, train_tab.look_again.click], of_run, *of_others)
+    of_run = polling.Watch(
+        find_news, [frame.following], show_run_news, [frame.following, *train_tab.looks], tick_outputs
+    )
+    polling.poll([timer.tick, train_tab.refresh.click], of_run, *of_others)
     train_tab.stage.change(
         settle,
         [train_tab.stage, frame.following, train_tab.waiting.runs, compare_tab.run],
@@ -318,9 +320,9 @@ def _settings_of(following: Following) -> RunConfig | None:
 
 def _bar(following: Following, language: str) -> str:
     """Return the line about the live run; empty without one."""
-    if not following.alive or following.glance is None or following.run_id is None:
+    if not following.alive or following.snapshot is None or following.run_id is None:
         return ""
-    return status_views.run_bar(following.run_id, following.glance, language, following.stopping)
+    return status_views.run_bar(following.run_id, following.snapshot, language, following.stopping)
 
 
 def _device_name(language: str) -> dict[str, Any]:

@@ -17,15 +17,15 @@ from studio.style.report import StyleReport
 from studio.ui.views import bar, choices_html, empty
 
 
-def pair(shown: BallotItem, language: str) -> str:
+def pair(item: BallotItem, language: str) -> str:
     """Return what to vote on: the prompt, and its two or three answers under their numbers."""
     sides = "".join(
         f'<div class="blind"><small>{html.escape(text("ui.vote.answer", language, number=number))}</small>'
         f"{html.escape(words) or '–'}</div>"
-        for number, words in enumerate(shown.answers, 1)
+        for number, words in enumerate(item.answers, 1)
     )
-    kind = "two-sides" if len(shown.answers) == 2 else "two-sides three-sides"
-    return f'<div class="asked">{html.escape(shown.prompt)}</div><div class="{kind}">{sides}</div>'
+    kind = "two-sides" if len(item.answers) == 2 else "two-sides three-sides"
+    return f'<div class="asked">{html.escape(item.prompt)}</div><div class="{kind}">{sides}</div>'
 
 
 def progress(done: int, total: int, language: str) -> str:
@@ -61,13 +61,13 @@ def stopping(standings: Sequence[VoteStanding], language: str) -> str:
     return f'<p class="hint" role="status">{html.escape(words)}</p>'
 
 
-def agreement(found: Agreement | None, language: str) -> str:
+def agreement(measured: Agreement | None, language: str) -> str:
     """Say how far voters agree where several have voted on the same pair; empty where none have."""
-    if found is None:
+    if measured is None:
         return ""
-    key = "ui.vote.agreement" if found.kappa is not None else "ui.vote.agreement_alone"
-    kappa = {} if found.kappa is None else {"kappa": f"{found.kappa:.2f}"}
-    words = text(key, language, share=f"{100 * found.share:.0f}", pairs=found.pairs, **kappa)
+    key = "ui.vote.agreement" if measured.kappa is not None else "ui.vote.agreement_alone"
+    kappa = {} if measured.kappa is None else {"kappa": f"{measured.kappa:.2f}"}
+    words = text(key, language, share=f"{100 * measured.share:.0f}", pairs=measured.pairs, **kappa)
     return f'<p class="hint">{html.escape(words)}</p>'
 
 
@@ -115,13 +115,13 @@ def results(
     There is no rival where all answers are of one adapter: then the votes say what it is to learn.
     """
     left_out = preferences.ties + preferences.bad + preferences.unvoted
-    kept = text("ui.vote.kept", language, rows=len(preferences.rows), left_out=left_out)
+    used_line = text("ui.vote.kept", language, rows=len(preferences.rows), left_out=left_out)
     parts = [
         _result(rival, "alone" if rival == "base" and len(counted) > 1 else rival, each, language)
         + _standing(rival, standings.get(rival), language)
         for rival, each in counted.items()
     ]
-    return "".join(parts) + f"<p>{html.escape(kept)}</p>"
+    return "".join(parts) + f"<p>{html.escape(used_line)}</p>"
 
 
 def _result(rival: str, name: str, counted: VoteResult, language: str) -> str:
@@ -131,10 +131,10 @@ def _result(rival: str, name: str, counted: VoteResult, language: str) -> str:
     verdict = "after" if low > 50 else "before" if high < 50 else "open"
     figures = {"rate": f"{100 * counted.win_rate:.0f}", "low": f"{low:.0f}", "high": f"{high:.0f}"}
     rate = text(f"ui.vote.rate.{name}", language, **figures)
-    said = text(f"ui.vote.verdict.{rival if verdict == 'before' else verdict}", language)
+    verdict_text = text(f"ui.vote.verdict.{rival if verdict == 'before' else verdict}", language)
     values = {name: getattr(counted, name) for name in ("after", "before", "tie", "bad", "votes", "voters")}
     facts = text("ui.vote.counts", language, rival=text(f"ui.vote.rival.{rival}", language), **values)
-    lines = "".join(f"<p>{html.escape(line)}</p>" for line in (said, facts))
+    lines = "".join(f"<p>{html.escape(line)}</p>" for line in (verdict_text, facts))
     left, width = low, max(1.0, high - low)
     scale = (
         f'<div class="rate" role="img" aria-label="{html.escape(rate, quote=True)}"><i style="left:{left:.1f}%;'
@@ -158,8 +158,10 @@ def judged(summary: Sequence[Message], problems: Sequence[Problem], chosen: Sequ
     lines = [html.escape(sentence.text(language)) for sentence in summary]
     wrong = (f"{problem.message.text(language)} {problem.effect.text(language)}" for problem in problems)
     lines += [f'<span class="bad">{html.escape(line)}</span>' for line in wrong]
-    made = choices_html([(choice.name, choice.value, choice.reason) for choice in chosen], language) if chosen else ""
-    return "".join(f"<p>{line}</p>" for line in lines) + made
+    choices_list = (
+        choices_html([(choice.name, choice.value, choice.reason) for choice in chosen], language) if chosen else ""
+    )
+    return "".join(f"<p>{line}</p>" for line in lines) + choices_list
 
 
 def started(name: str, run_id: str, *, waits: bool, language: str) -> str:

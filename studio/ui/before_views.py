@@ -87,7 +87,7 @@ def headline(report: Preflight, language: str, seconds: float | None = None, rat
             parts.append(message("ui.before.cost", cost=rate.cost(seconds)))
     parts.append(message("ui.before.clear"))
     kind, sign = ("good", "✓") if report.plan.fits else ("bad", "⚠")
-    words = " · ".join(views.said(part, language) for part in parts)
+    words = " · ".join(views.one_line(part, language) for part in parts)
     return f'<p class="{kind}">{sign} {html.escape(words)}</p>'
 
 
@@ -117,7 +117,7 @@ def _details(report: Preflight, language: str) -> str:
     facts = "".join(views.paragraph(fact, language) for fact in report.facts)
     choices = [(choice.name, choice.value, choice.reason) for choice in report.choices]
     inside = facts + (views.choices_html(choices, language) if choices else "")
-    summary = html.escape(views.said(message("ui.before.details"), language))
+    summary = html.escape(views.one_line(message("ui.before.details"), language))
     return f"<details><summary>{summary}</summary>{inside}</details>" if inside else ""
 
 
@@ -132,11 +132,11 @@ def _bar(report: Preflight, language: str) -> str:
     pieces, names = [], []
     for part in PARTS:
         size = getattr(memory, part)
-        name = html.escape(views.said(message(f"ui.before.part.{part}"), language))
+        name = html.escape(views.one_line(message(f"ui.before.part.{part}"), language))
         pieces.append(f'<i class="{part}" style="width:{100 * size / scale:.2f}%" title="{name}"></i>')
         names.append(f'<span class="{part}">{name} <b>{_gb(size)}</b></span>')
-    label = html.escape(views.said(_memory(report), language))
-    end = html.escape(views.said(message("ui.before.free", free=_gb(free)), language))
+    label = html.escape(views.one_line(_memory(report), language))
+    end = html.escape(views.one_line(message("ui.before.free", free=_gb(free)), language))
     line = f'<b class="limit" style="left:{100 * free / scale:.2f}%"></b>' if memory.total > free else ""
     bar = f'<div class="memory"><div class="pieces" role="img" aria-label="{label}">{"".join(pieces)}</div>{line}</div>'
     place = f"padding-right:{100 - 100 * free / scale:.2f}%"
@@ -161,8 +161,8 @@ def _listed(told: Message, language: str, sign: str) -> str:
 
 def suggestions(ways: Sequence[OomAdvice], language: str) -> str:
     """Return what helps after a lack of memory, in the order of effect; the first is a button beside it."""
-    items = "".join(f"<li>{html.escape(views.said(way.summary, language))}</li>" for way in ways)
-    title = html.escape(views.said(message("ui.oom_advice.title"), language))
+    items = "".join(f"<li>{html.escape(views.one_line(way.summary, language))}</li>" for way in ways)
+    title = html.escape(views.one_line(message("ui.oom_advice.title"), language))
     return f'<div class="ways"><strong>{title}</strong><ol>{items}</ol></div>' if ways else ""
 
 

@@ -30,14 +30,14 @@ def card(comparison: Comparison | None, names: tuple[str, str], language: str) -
     return comparison_card_of(runs.find(comparison.request.run_id), comparison, language, after=1, names=names)
 
 
-def write(made: Card, kind: str) -> Path:
+def write(card: Card, kind: str) -> Path:
     """Write a card as one of `KINDS` where the page may serve it from, under a name of ours; return the path."""
     folder = launch.temporary() / f"card-{secrets.token_hex(8)}"
     folder.mkdir(parents=True, exist_ok=True)
     if kind in PICTURES:
         path = folder / f"before-after-{PICTURES[kind]}.png"
-        path.write_bytes(card_png.to_png(made, PICTURES[kind]))
+        path.write_bytes(card_png.to_png(card, PICTURES[kind]))
         return path
     path = folder / f"before-after.{_ENDINGS[kind]}"
-    path.write_text(_WRITERS[kind](made), encoding="utf-8")
+    path.write_text(_WRITERS[kind](card), encoding="utf-8")
     return path

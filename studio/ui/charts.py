@@ -65,11 +65,11 @@ def frame(
     for curve in curves:
         steps, values = _finite(curve.steps, curve.values)
         if smoothing > 0 and len(values) > 2:
-            add(curve.series + RAW, *_drawn(steps, values, log, most))
+            add(curve.series + RAW, *_plotted(steps, values, log, most))
             values = smoothed(values, smoothing)
         if len(values) == 1:
             steps, values = steps[0] - numpy.array([min(max(1, until // DASHES), steps[0]), 0]), values.repeat(2)
-        add(curve.series, *_drawn(steps, values, log, most))
+        add(curve.series, *_plotted(steps, values, log, most))
     if not any(numpy.isfinite(values).any() for values in columns[VALUE]):
         add(series[0], numpy.zeros(1), numpy.zeros(1))  # not seen, and Vega has its extent
     for name in names:
@@ -111,11 +111,11 @@ def thinned(
     rows[: len(inner)] = inner
     rows = rows.reshape(-1, width)
     starts = numpy.arange(len(rows)) * width + 1
-    kept = numpy.concatenate(
+    indices = numpy.concatenate(
         [[0], starts + numpy.nanargmin(rows, axis=1), starts + numpy.nanargmax(rows, axis=1), [len(values) - 1]]
     )
-    kept = numpy.unique(kept)
-    return steps[kept], values[kept]
+    indices = numpy.unique(indices)
+    return steps[indices], values[indices]
 
 
 def _finite(steps: Any, values: Any) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -124,7 +124,7 @@ def _finite(steps: Any, values: Any) -> tuple[numpy.ndarray, numpy.ndarray]:
     return steps[good], values[good]
 
 
-def _drawn(steps: numpy.ndarray, values: numpy.ndarray, log: bool, most: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+def _plotted(steps: numpy.ndarray, values: numpy.ndarray, log: bool, most: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     if log:
         steps, values = steps[values > 0], numpy.log10(values[values > 0])
     steps, values = thinned(steps, values, most)

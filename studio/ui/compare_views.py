@@ -22,7 +22,7 @@ from studio.i18n import text
 from studio.style.report import StyleReport
 from studio.ui import difference, style_views
 from studio.ui.difference import Piece
-from studio.ui.views import column_label, empty, said
+from studio.ui.views import column_label, empty, one_line
 
 View = Literal["plain", "difference", "likelihood", "lyrics", "style"]
 VIEWS: tuple[View, ...] = ("plain", "difference", "likelihood", "lyrics", "style")
@@ -55,31 +55,31 @@ def answer(
     side = comparison.answers[0][column]
     request = comparison.request
     earlier = "".join(
-        _asked(prompt) + f'<div class="answer earlier">{html.escape(words)}</div>'
+        _question(prompt) + f'<div class="answer earlier">{html.escape(words)}</div>'
         for prompt, words in zip(request.earlier, request.columns[column].said, strict=True)
     )
-    asked = _asked(request.prompts[0])
+    question = _question(request.prompts[0])
     if view == "style" and style and side.text and side.end is not None:
-        return f'{earlier}{asked}<div class="answer">{style_views.underlined(side.text, style, language)}</div>'
-    return earlier + asked + _answer(comparison, column, side, view, language, token_scores)
+        return f'{earlier}{question}<div class="answer">{style_views.underlined(side.text, style, language)}</div>'
+    return earlier + question + _answer(comparison, column, side, view, language, token_scores)
 
 
-def saved_choice(kept: SavedComparison, language: str) -> str:
+def saved_choice(saved: SavedComparison, language: str) -> str:
     """Return the line that offers a saved comparison: when, what was asked, and of whom."""
-    asked = " ".join(kept.comparison.request.prompts[0].split())
-    short = asked if len(asked) <= _SHORT else asked[:_SHORT] + " …"
-    columns = " | ".join(column_label(column, language) for column in kept.comparison.request.columns)
-    return f"{datetime.fromtimestamp(kept.at):%Y-%m-%d %H:%M} · {short} · {columns}"
+    prompt = " ".join(saved.comparison.request.prompts[0].split())
+    short = prompt if len(prompt) <= _SHORT else prompt[:_SHORT] + " …"
+    columns = " | ".join(column_label(column, language) for column in saved.comparison.request.columns)
+    return f"{datetime.fromtimestamp(saved.at):%Y-%m-%d %H:%M} · {short} · {columns}"
 
 
 def waiting(request: CompareRequest, language: str) -> tuple[str, ...]:
     """Return what stands in each column until its first token is there."""
-    going = tuple(ColumnAnswer() for _ in request.columns)
-    shown = Comparison(request, (going,))
-    return tuple(answer(shown, number, "plain", language) for number in range(len(going)))
+    unanswered = tuple(ColumnAnswer() for _ in request.columns)
+    comparison = Comparison(request, (unanswered,))
+    return tuple(answer(comparison, number, "plain", language) for number in range(len(unanswered)))
 
 
-def _asked(prompt: str) -> str:
+def _question(prompt: str) -> str:
     return f'<div class="asked">{html.escape(prompt)}</div>'
 
 
@@ -99,18 +99,18 @@ def _answer(
         return _token_scores_html(token_scores, language)
     if view == "difference" and len(comparison.answers[0]) > 1:
         other = comparison.answers[0][0 if column else 1]
-        found = difference.compare(side.text, other.text)
-        return f'<div class="answer differs">{pieces(found.one, "two" if column else "one")}</div>'
+        differences = difference.compare(side.text, other.text)
+        return f'<div class="answer differs">{pieces(differences.one, "two" if column else "one")}</div>'
     if view == "lyrics":
         return song(side.text, language)
     return f'<div class="answer">{html.escape(side.text)}</div>'
 
 
-def pieces(found: Sequence[Piece], side: str) -> str:
+def pieces(parts: Sequence[Piece], side: str) -> str:
     """Return an answer with the words marked that the other side lacks; the sides are underlined in different ways."""
     return "".join(
         f'<mark class="own {side}">{html.escape(piece.text)}</mark>' if piece.own else html.escape(piece.text)
-        for piece in found
+        for piece in parts
     )
 
 
@@ -143,8 +143,8 @@ def _line(line: lyrics.Line, language: str) -> str:
     words = html.escape(line.text)
     if line.hook is None:
         return f"<p>{words}</p>"
-    told = html.escape(text("ui.lyrics.hook", language, number=line.hook, times=line.times))
-    return f'<p class="hook">{words} <span class="times" title="{told}">♪{line.hook} ×{line.times}</span></p>'
+    tooltip = html.escape(text("ui.lyrics.hook", language, number=line.hook, times=line.times))
+    return f'<p class="hook">{words} <span class="times" title="{tooltip}">♪{line.hook} ×{line.times}</span></p>'
 
 
 def _token_scores_html(token_scores: Sequence[TokenScores], language: str) -> str:
@@ -154,19 +154,21 @@ def _token_scores_html(token_scores: Sequence[TokenScores], language: str) -> st
         strength = min(3, math.ceil(3 * abs(token.gain) / _STRONG)) if abs(token.gain) >= 0.1 else 0
         kind = f"{'up' if token.gain > 0 else 'down'} s{strength}" if strength else "even"
         first, last = (100 * math.exp(each) for each in (token.log_probabilities[0], token.log_probabilities[-1]))
-        told = text(
+        tooltip = text(
             "ui.likelihood.token", language, times=times(token.gain), before=f"{first:.2g}", after=f"{last:.2g}"
         )
-        shown = html.escape(token.text).replace("\n", "↵\n")
-        parts.append(f'<span class="w {kind}" tabindex="0" title="{html.escape(told, quote=True)}">{shown}</span>')
+        token_html = html.escape(token.text).replace("\n", "↵\n")
+        parts.append(
+            f'<span class="w {kind}" tabindex="0" title="{html.escape(tooltip, quote=True)}">{token_html}</span>'
+        )
     return f'<div class="answer weighed">{"".join(parts)}</div>'
 
 
 def times(gain: float) -> str:
     """Return a gain in nats as a factor: `×3.2`, `÷40`."""
     factor = math.exp(min(abs(gain), 50))
-    shown = f"{factor:,.0f}" if factor >= 10 else f"{factor:.1f}"
-    return f"{'×' if gain >= 0 else '÷'}{shown}"
+    number = f"{factor:,.0f}" if factor >= 10 else f"{factor:.1f}"
+    return f"{'×' if gain >= 0 else '÷'}{number}"
 
 
 def token_scores_line(token_scores: Sequence[TokenScores], language: str) -> str:
@@ -253,7 +255,7 @@ def badge(comparison: Comparison | None, language: str) -> str:
 
 
 def _verdict(comparison: Comparison, language: str) -> str:
-    notes = "".join(f'<p class="hint">{html.escape(said(note, language))}</p>' for note in comparison.notes)
+    notes = "".join(f'<p class="hint">{html.escape(one_line(note, language))}</p>' for note in comparison.notes)
     if comparison.proof is None:
         return _quiet("ui.proof.going", language) + notes
     proof = comparison.proof
@@ -262,12 +264,12 @@ def _verdict(comparison: Comparison, language: str) -> str:
         greedy = comparison.request.generation.temperature == 0
         key = "greedy" if greedy else "sampled"
         alike = len(set(proof.prompt_sha256)) == 1
-        told = text(f"ui.proof.{key}" if alike else f"ui.proof.{key}_told", language)
-        head = f"<b>✓ {html.escape(text('ui.proof.verified', language))}</b><span>{html.escape(told)}</span>"
+        explanation = text(f"ui.proof.{key}" if alike else f"ui.proof.{key}_told", language)
+        head = f"<b>✓ {html.escape(text('ui.proof.verified', language))}</b><span>{html.escape(explanation)}</span>"
         head = f'<summary>{head}<i aria-hidden="true">ⓘ</i></summary>'
         return f'<details class="proof good">{head}{details}</details>{notes}'
-    told = (*proof.problems, *proof.unproven)
-    problems = "".join(f"<p>{html.escape(said(problem, language))}</p>" for problem in told)
+    explanation = (*proof.problems, *proof.unproven)
+    problems = "".join(f"<p>{html.escape(one_line(problem, language))}</p>" for problem in explanation)
     sign, key, kind = ("✕", "wrong", "proof-wrong") if proof.problems else ("⚠", "unproven", "proof-wrong unproven")
     head = f"<b>{sign} {html.escape(text(f'ui.proof.{key}', language))}</b>"
     more = html.escape(text("ui.proof.details", language))

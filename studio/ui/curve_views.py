@@ -63,21 +63,21 @@ def _key(kind: str, words: str) -> str:
 
 def _note(curves: Sequence[Series], language: str) -> str:
     """Say in words what the chart of the learning rate or the gradient shows; of the loss, its own sentence does."""
-    found = next((curve for curve in curves if curve.series in (RATE, GRADIENT, MARGIN) and len(curve.steps)), None)
-    if found is None:
+    noted = next((curve for curve in curves if curve.series in (RATE, GRADIENT, MARGIN) and len(curve.steps)), None)
+    if noted is None:
         return ""
-    top = int(numpy.nanargmax(found.values))
-    told = text(
-        f"ui.curves.told.{found.series}",
+    top = int(numpy.nanargmax(noted.values))
+    note = text(
+        f"ui.curves.told.{noted.series}",
         language,
-        value=short(float(found.values[-1])),
-        step=int(found.steps[-1]),
-        most=short(float(found.values[top])),
-        at=int(found.steps[top]),
+        value=short(float(noted.values[-1])),
+        step=int(noted.steps[-1]),
+        most=short(float(noted.values[top])),
+        at=int(noted.steps[top]),
     )
-    return f"<span>{html.escape(told)}</span>"
+    return f"<span>{html.escape(note)}</span>"
 
 
 def short(value: float) -> str:
     """Return a figure in three digits, as `1.42`, `0.0002` or `3.2e-5`."""
-    return re.sub(r"e([+-])0*", lambda found: "e-" if found[1] == "-" else "e", f"{value:.3g}")
+    return re.sub(r"e([+-])0*", lambda match: "e-" if match[1] == "-" else "e", f"{value:.3g}")

@@ -42,8 +42,8 @@ def compare(one: str, two: str) -> Difference:
     matcher = SequenceMatcher(None, *heads, autojunk=False)
     pieces: tuple[list[Piece], list[Piece]] = ([], [])
     for kind, a, b, c, d in matcher.get_opcodes():
-        for side, found in zip(pieces, _stretch(kind == "equal", heads[0][a:b], heads[1][c:d]), strict=True):
-            side.extend(found)
+        for side, pair in zip(pieces, _stretch(kind == "equal", heads[0][a:b], heads[1][c:d]), strict=True):
+            side.extend(pair)
     for side, words in zip(pieces, parts, strict=True):
         side.append(Piece("".join(words[LONGEST:]), True))
     words = [sum(not part.isspace() for part in side) for side in parts]
@@ -86,10 +86,10 @@ def _joined(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
 
 
 def _without_edges(pieces: Sequence[Piece]) -> Iterator[Piece]:
-    there = [piece for piece in pieces if piece.text]
-    for place, piece in enumerate(there):
+    words = [piece for piece in pieces if piece.text]
+    for place, piece in enumerate(words):
         if not piece.text.isspace():
             yield piece
             continue
-        beside = [there[at].own for at in (place - 1, place + 1) if 0 <= at < len(there)]
-        yield Piece(piece.text, len(beside) == 2 and all(beside))
+        neighbours = [words[at].own for at in (place - 1, place + 1) if 0 <= at < len(words)]
+        yield Piece(piece.text, len(neighbours) == 2 and all(neighbours))

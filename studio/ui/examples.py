@@ -40,17 +40,17 @@ def of_run(run_id: str, prompt: str = "") -> str:
         run = runs.find(run_id)
         data, mapping = run.config().data, MappingConfig.model_validate(run.resolved()["mapping"])
         unfit = {_plain(prompt), *_held_out(run)}
-        found: list[Turn] = []
+        shot_turns: list[Turn] = []
         for row in islice(prepare.table(data).rows(), 10 * FIRST):
             turns = () if isinstance(row, BadRow) else read_conversation(row, mapping).turns
             last = turns[-2:]
             if [turn.role for turn in last] == ["user", "assistant"] and _plain(last[0].content) not in unfit:
-                found += last
-            if len(found) == 2 * FIRST:
+                shot_turns += last
+            if len(shot_turns) == 2 * FIRST:
                 break
     except (StudioError, RowProblem, OSError, KeyError):
         return ""
-    return written(tuple(found))
+    return written(tuple(shot_turns))
 
 
 def _held_out(run: Run) -> Iterator[str]:
@@ -77,5 +77,5 @@ def require_unasked(turns: tuple[Turn, ...], prompt: str) -> None:
         raise CompareError("ui.shot_asked")
 
 
-def _plain(asked: str) -> str:
-    return " ".join(asked.split()).casefold()
+def _plain(prompt: str) -> str:
+    return " ".join(prompt.split()).casefold()

@@ -12,10 +12,10 @@ from studio.export.request import DTYPES, FORMATS, KINDS, LLAMA_CPP, QUANTIZED, 
 from studio.i18n import has, text
 from studio.reports.comparison_card import shortened
 from studio.ui import views
-from studio.ui.exporting import Going
+from studio.ui.exporting import ExportState
 from studio.ui.failures import box
 from studio.ui.runs_views import size
-from studio.ui.views import bar, column_label, day_and_time, said
+from studio.ui.views import bar, column_label, day_and_time, one_line
 
 MOST_FILES = 12
 _SHORT = 60
@@ -32,111 +32,116 @@ def title(kind: Kind, language: str) -> str:
     return text(f"ui.export.kinds.{kind}.name", language)
 
 
-def choices(made: Sequence[SavedExport], language: str) -> list[tuple[str, str]]:
+def choices(saved_exports: Sequence[SavedExport], language: str) -> list[tuple[str, str]]:
     """Return the list of kinds: what each is called, whether it is there and verified, and in a line what it is for."""
-    there = {each.kind: each for each in made}
-    told = []
+    by_kind = {each.kind: each for each in saved_exports}
+    choice_list = []
     for kind in offered():
-        mark = f" · {text(_standing(there[kind]), language)}" if kind in there else ""
-        told.append((f"{title(kind, language)}{mark}\n{text(f'ui.export.kinds.{kind}.use', language)}", kind))
-    return told
+        mark = f" · {text(_standing(by_kind[kind]), language)}" if kind in by_kind else ""
+        choice_list.append((f"{title(kind, language)}{mark}\n{text(f'ui.export.kinds.{kind}.use', language)}", kind))
+    return choice_list
 
 
-def _standing(made: SavedExport) -> str:
-    if made.is_outdated:
+def _standing(export: SavedExport) -> str:
+    if export.is_outdated:
         return "ui.export.marks.old"
-    if made.verification is None:
+    if export.verification is None:
         return "ui.export.marks.made"
-    return "ui.export.marks.verified" if made.verification.passed else "ui.export.marks.differs"
+    return "ui.export.marks.verified" if export.verification.passed else "ui.export.marks.differs"
 
 
 def facts(weights: str, base: str, bytes: int, language: str) -> str:
     """Return what of the run is exported: `weights` in words, the base, the adapter's size."""
-    told = [weights, text("ui.export.base", language, base=base), text("ui.runs.adapter", language, size=size(bytes))]
-    return f'<div class="facts">{"".join(f"<span>{html.escape(fact)}</span>" for fact in told)}</div>'
+    lines = [weights, text("ui.export.base", language, base=base), text("ui.runs.adapter", language, size=size(bytes))]
+    return f'<div class="facts">{"".join(f"<span>{html.escape(fact)}</span>" for fact in lines)}</div>'
 
 
-def weights(kept: int | None, last: int, language: str, *, by: str = "best") -> str:
-    """Say which weights a run has left: those of the step that was `kept`, `by` loss or style, or of its last one."""
-    key = "last" if not kept else "best_style" if by == "style" else "best"
-    return text(f"ui.export.{key}", language, step=kept or last)
+def weights(best_step: int | None, last: int, language: str, *, by: str = "best") -> str:
+    """Say which weights a run has left: those of the `best_step`, `by` loss or style, or of its last one."""
+    key = "last" if not best_step else "best_style" if by == "style" else "best"
+    return text(f"ui.export.{key}", language, step=best_step or last)
 
 
-def holds(found: ExportEstimate, language: str) -> str:
+def holds(estimate: ExportEstimate, language: str) -> str:
     """Return what an export will hold and weigh, and why it cannot be made if so."""
-    if found.blocker and not found.parts:
-        return box(found.blocker, language)
+    if estimate.blocker and not estimate.parts:
+        return box(estimate.blocker, language)
     rows = []
-    for part in found.parts:
+    for part in estimate.parts:
         name = html.escape(text(f"ui.export.parts.{part.name}", language))
         weighs = size(part.bytes) if part.bytes else text("ui.export.small", language)
         rows.append(f"<dt>{name} <code>{html.escape(part.files)}</code></dt><dd>{html.escape(weighs)}</dd>")
     if not rows:
         return ""
-    total = text("ui.export.together", language, size=size(found.bytes), free=size(found.free_bytes))
-    told = [f'<dl class="holds">{"".join(rows)}</dl>', f'<p class="caption">{html.escape(total)}</p>']
-    if found.precision and found.precision.reason.key != "choice.precision.asked":
+    total = text("ui.export.together", language, size=size(estimate.bytes), free=size(estimate.free_bytes))
+    parts = [f'<dl class="holds">{"".join(rows)}</dl>', f'<p class="caption">{html.escape(total)}</p>']
+    if estimate.precision and estimate.precision.reason.key != "choice.precision.asked":
         note = text(
-            "ui.export.will_be", language, value=found.precision.value, reason=said(found.precision.reason, language)
+            "ui.export.will_be",
+            language,
+            value=estimate.precision.value,
+            reason=one_line(estimate.precision.reason, language),
         )
-        told.append(f'<p class="hint">{html.escape(note)}</p>')
-    return "".join(told) + box(found.blocker, language)
+        parts.append(f'<p class="hint">{html.escape(note)}</p>')
+    return "".join(parts) + box(estimate.blocker, language)
 
 
-def progress(going: Going | None, kind: Kind, at_work: Sequence[str], language: str) -> str:
+def progress(state: ExportState | None, kind: Kind, at_work: Sequence[str], language: str) -> str:
     """Return how an export goes on, or how the one of this kind ended.
 
     `at_work` are the names of the runs that hold the device.
     """
-    if going is None or (going.over and going.kind != kind):
+    if state is None or (state.over and state.kind != kind):
         return ""
-    if not going.over:
-        words = html.escape(_doing(going, at_work, language))
-        percent = "" if going.share is None else f"<b>{going.share:.0%}</b>"
-        return f'<div class="scan" role="status"><span>{words}</span>{bar(going.share, words)}{percent}</div>'
-    notes = "".join(f"<li>{html.escape(said(note, language))}</li>" for note in going.notes)
+    if not state.over:
+        words = html.escape(_doing(state, at_work, language))
+        percent = "" if state.share is None else f"<b>{state.share:.0%}</b>"
+        return f'<div class="scan" role="status"><span>{words}</span>{bar(state.share, words)}{percent}</div>'
+    notes = "".join(f"<li>{html.escape(one_line(note, language))}</li>" for note in state.notes)
     listed = f'<ul class="left hint">{notes}</ul>' if notes else ""
-    if going.was_stopped:
+    if state.was_stopped:
         return f'<p class="hint" role="status">{html.escape(text("ui.export.stopped", language))}</p>'
-    return box(going.failure, language) if going.failure else listed
+    return box(state.failure, language) if state.failure else listed
 
 
-def _doing(going: Going, at_work: Sequence[str], language: str) -> str:
-    name = title(going.kind, language)
-    if going.stopping:
+def _doing(state: ExportState, at_work: Sequence[str], language: str) -> str:
+    name = title(state.kind, language)
+    if state.stopping:
         return text("ui.export.stopping", language, kind=name)
-    if going.phase == "waiting" and at_work:
+    if state.phase == "waiting" and at_work:
         return text("ui.export.waits", language, kind=name, run=at_work[0])
-    return text("ui.export.doing", language, kind=name, phase=text(f"phase.{going.phase}", language))
+    return text("ui.export.doing", language, kind=name, phase=text(f"phase.{state.phase}", language))
 
 
-def verified(made: SavedExport, can_be: bool, is_going: bool, language: str) -> str:
+def verified(export: SavedExport, can_be: bool, is_running: bool, language: str) -> str:
     """Return what a fresh process made of an export, with its figures; else whether one is at it, or could be."""
-    if is_going:
+    if is_running:
         return f'<p class="hint" role="status">{html.escape(text("ui.export.checking", language))}</p>'
-    found = made.verification
-    if found is None:
+    verification = export.verification
+    if verification is None:
         key = "ui.export.unverified" if can_be else "ui.export.needs_runner"
         return f'<p class="hint">{html.escape(text(key, language, package=LLAMA_CPP))}</p>'
-    sign, key = ("✓", "ui.export.verified") if found.passed else ("✗", "ui.export.differs")
-    first = text(key, language, time=day_and_time(found.made))
-    told = "".join(f"<li>{html.escape(said(sentence, language))}</li>" for sentence in found.sentences())
+    sign, key = ("✓", "ui.export.verified") if verification.passed else ("✗", "ui.export.differs")
+    first = text(key, language, time=day_and_time(verification.made))
+    sentences = "".join(
+        f"<li>{html.escape(one_line(sentence, language))}</li>" for sentence in verification.sentences()
+    )
     head = f'<strong><i aria-hidden="true">{sign}</i> {html.escape(first)}</strong>'
-    return f'<div class="finding{"" if found.passed else " differs"}">{head}<ul>{told}</ul></div>'
+    return f'<div class="finding{"" if verification.passed else " differs"}">{head}<ul>{sentences}</ul></div>'
 
 
-def result(made: SavedExport, place: str, language: str) -> str:
+def result(export: SavedExport, place: str, language: str) -> str:
     """Return when an export was made, where it lies (`place`) and what is in it."""
-    when = text("ui.export.made", language, time=day_and_time(made.created_at), size=size(made.bytes))
-    old = f'<p class="bad">{html.escape(text("ui.export.old", language))}</p>' if made.is_outdated else ""
+    when = text("ui.export.made", language, time=day_and_time(export.created_at), size=size(export.bytes))
+    old = f'<p class="bad">{html.escape(text("ui.export.old", language))}</p>' if export.is_outdated else ""
     lies = f"<span>{html.escape(text('ui.export.where', language))}</span> <code>{html.escape(place)}</code>"
     where = f'<p class="where">{lies}{_copy_button(place, language)}</p>'
     files = "".join(
-        f"<dt><code>{html.escape(name)}</code></dt><dd>{size(count)}</dd>" for name, count in made.files[:MOST_FILES]
+        f"<dt><code>{html.escape(name)}</code></dt><dd>{size(count)}</dd>" for name, count in export.files[:MOST_FILES]
     )
-    more = len(made.files) - MOST_FILES
+    more = len(export.files) - MOST_FILES
     rest = f'<p class="hint">{html.escape(text("ui.export.more", language, count=more))}</p>' if more > 0 else ""
-    summary = html.escape(text("ui.export.files", language, count=len(made.files)))
+    summary = html.escape(text("ui.export.files", language, count=len(export.files)))
     listed = f'<details><summary>{summary}</summary><dl class="holds">{files}</dl>{rest}</details>'
     return f'<p class="count">{html.escape(when)}</p>{old}{where}{listed}'
 
@@ -147,13 +152,13 @@ def _copy_button(code: str, language: str) -> str:
     return f'<button type="button" class="act" data-copy="{code}" data-done="{done}">{words}</button>'
 
 
-def usage(made: SavedExport, lines: str, language: str) -> str:
+def usage(export: SavedExport, lines: str, language: str) -> str:
     """Return how an export is used: `lines` to copy into a terminal, or into Python; empty without any."""
     if not lines:
         return ""
-    key = f"ui.export.kinds.{made.kind}.next"
-    told = html.escape(text(key, language)) if has(key) else ""
-    return f"<p>{told}</p>{code_block(lines, language)}"
+    key = f"ui.export.kinds.{export.kind}.next"
+    help_text = html.escape(text(key, language)) if has(key) else ""
+    return f"<p>{help_text}</p>{code_block(lines, language)}"
 
 
 def code_block(lines: str, language: str) -> str:
@@ -161,11 +166,11 @@ def code_block(lines: str, language: str) -> str:
     return f'<div class="code"><pre tabindex="0">{html.escape(lines)}</pre>{_copy_button(lines, language)}</div>'
 
 
-def why(going: Going | None, kind: Kind, language: str) -> str:
+def why(state: ExportState | None, kind: Kind, language: str) -> str:
     """Say why nothing can be exported just now; empty where it can."""
-    if going is None or going.over or going.kind == kind:
+    if state is None or state.over or state.kind == kind:
         return ""
-    return f'<p class="hint">{html.escape(text("ui.export.busy", language, kind=title(going.kind, language)))}</p>'
+    return f'<p class="hint">{html.escape(text("ui.export.busy", language, kind=title(state.kind, language)))}</p>'
 
 
 def number_formats(kind: Kind, language: str) -> list[tuple[str, str]]:

@@ -24,7 +24,7 @@ _STOPPED = "errors.export.stopped"
 
 
 @dataclass(frozen=True)
-class Going:
+class ExportState:
     """An export of a run, or its push to the Hub, as it stands."""
 
     kind: Kind
@@ -46,47 +46,47 @@ class Going:
 
 
 @dataclass
-class _Asked:
+class _RunningExport:
     end: Callable[[], Any]
-    going: Going
+    state: ExportState
 
 
 _lock = threading.Lock()
-_last: dict[str, _Asked] = {}
+_last: dict[str, _RunningExport] = {}
 """The last export of each run, by the run's id."""
 
 
-def of(run_id: str | None) -> Going | None:
+def of(run_id: str | None) -> ExportState | None:
     """Return how the last export of a run stands; None without one since the app was started."""
     with _lock:
-        asked = _last.get(run_id or "")
-        return asked and asked.going
+        running = _last.get(run_id or "")
+        return running and running.state
 
 
 def start(request: ExportRequest) -> None:
     """Ask for an export; raises ExportError while another one of this run, or a push, goes on."""
     with _beginning(request.run_id):
         job = gpu.thread().export(request)
-        asked = _last[request.run_id] = _Asked(job.stop, Going(request.kind))
-    threading.Thread(target=_follow, args=(asked, job), name="export", daemon=True).start()
+        running = _last[request.run_id] = _RunningExport(job.stop, ExportState(request.kind))
+    threading.Thread(target=_follow, args=(running, job), name="export", daemon=True).start()
 
 
-def push(run_id: str, made: SavedExport, target: PushTarget) -> None:
+def push(run_id: str, export: SavedExport, target: PushTarget) -> None:
     """Begin to send an export to the Hub; raises ExportError while another push of this run, or an export, goes on.
 
     It takes no device, so it is done beside the runs.
     """
     ended = threading.Event()
     with _beginning(run_id):
-        asked = _last[run_id] = _Asked(ended.set, Going(made.kind, "pushing"))
-    threading.Thread(target=_push, args=(asked, run_id, made, target, ended), name="push", daemon=True).start()
+        running = _last[run_id] = _RunningExport(ended.set, ExportState(export.kind, "pushing"))
+    threading.Thread(target=_push, args=(running, run_id, export, target, ended), name="push", daemon=True).start()
 
 
 @contextlib.contextmanager
 def _beginning(run_id: str) -> Iterator[None]:
     with _lock:
         before = _last.get(run_id)
-        if before and not before.going.over:
+        if before and not before.state.over:
             raise ExportError("ui.exporting")
         yield
 
@@ -94,47 +94,49 @@ def _beginning(run_id: str) -> Iterator[None]:
 def stop(run_id: str) -> None:
     """End the export of a run that goes on; one that still waits for the device is over at once."""
     with _lock:
-        asked = _last.get(run_id)
-    if asked is None or asked.going.over:
+        running = _last.get(run_id)
+    if running is None or running.state.over:
         return
-    asked.end()
-    waits = asked.going.phase == "waiting"
+    running.end()
+    waits = running.state.phase == "waiting"
     stopped = ExportError("export.stopped", run=run_id).message if waits else None
-    _change(asked, stopping=True, over=waits, failure=stopped)
+    _change(running, stopping=True, over=waits, failure=stopped)
 
 
-def _follow(asked: _Asked, job: Job) -> None:
+def _follow(running: _RunningExport, job: Job) -> None:
     """Take note of what the job shows, until it ends."""
-    with _noting_the_end(asked):
-        for made in job.updates():
-            _change(asked, phase=made.phase, share=made.share, notes=made.notes)
+    with _record_end(running):
+        for state in job.updates():
+            _change(running, phase=state.phase, share=state.share, notes=state.notes)
 
 
-def _push(asked: _Asked, run_id: str, made: SavedExport, target: PushTarget, ended: threading.Event) -> None:
-    def going(phase: str, share: float | None) -> None:
+def _push(
+    running: _RunningExport, run_id: str, export: SavedExport, target: PushTarget, ended: threading.Event
+) -> None:
+    def on_progress(phase: str, share: float | None) -> None:
         if ended.is_set():
             raise ExportError("export.stopped", run=run_id)
-        _change(asked, phase=phase, share=share)
+        _change(running, phase=phase, share=share)
 
-    with _noting_the_end(asked):
-        hub_push.push(made.folder, target, going)
-        _change(asked, notes=tuple(target.push_notes))
+    with _record_end(running):
+        hub_push.push(export.folder, target, on_progress)
+        _change(running, notes=tuple(target.push_notes))
 
 
 @contextlib.contextmanager
-def _noting_the_end(asked: _Asked) -> Iterator[None]:
+def _record_end(running: _RunningExport) -> Iterator[None]:
     try:
         with panics_as_errors():
             yield
     except StudioError as error:
-        _change(asked, over=True, failure=error.message)
+        _change(running, over=True, failure=error.message)
     except Exception as error:  # the boundary: whoever waits for it reads a message
-        _change(asked, over=True, failure=unexpected(error))
+        _change(running, over=True, failure=unexpected(error))
     else:
-        _change(asked, over=True)
+        _change(running, over=True)
 
 
-def _change(asked: _Asked, **changes: Any) -> None:
+def _change(running: _RunningExport, **changes: Any) -> None:
     with _lock:
-        if not asked.going.over:
-            asked.going = replace(asked.going, **changes)
+        if not running.state.over:
+            running.state = replace(running.state, **changes)

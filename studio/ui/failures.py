@@ -38,10 +38,10 @@ def _titled(path: str, language: str) -> str:
 
 def warn(message: Message, language: str) -> None:
     """Show a message under the page until it is closed, or for as long as it takes to read it twice."""
-    said = lines(message, language)
-    first, *rest = map(html.escape, said)
+    message_lines = lines(message, language)
+    first, *rest = map(html.escape, message_lines)
     title = text("ui.warning", language)  # Gradio puts messages of one kind under one title
-    seconds = LEAST_SECONDS + sum(map(len, said)) / CHARACTERS_PER_SECOND
+    seconds = LEAST_SECONDS + sum(map(len, message_lines)) / CHARACTERS_PER_SECOND
     gr.Warning("<br>".join([f"<strong>{first}</strong>", *rest]), title=title, duration=seconds)
 
 
@@ -60,7 +60,7 @@ def message_of(error: Exception) -> Message:
 Handler = Callable[..., Any]
 
 
-def shown(language: str) -> Callable[[Handler], Handler]:
+def show_errors(language: str) -> Callable[[Handler], Handler]:
     """Return a decorator that makes a handler show its failure in `language` and change nothing on the page."""
 
     def decorate(handler: Handler) -> Handler:
@@ -96,7 +96,7 @@ def shown(language: str) -> Callable[[Handler], Handler]:
 
 
 def ending(language: str) -> Callable[[Handler], Handler]:
-    """Return a decorator as `shown`; where the handler fails, the events after its success do not run."""
+    """Return a decorator like `show_errors`; where the handler fails, the events after its success do not run."""
 
     def decorate(handler: Handler) -> Handler:
         @functools.wraps(handler)

@@ -7,21 +7,21 @@ from studio import runs
 from studio.runs import State, Status, checkpoints
 from studio.train import plan
 from studio.train.plan import OomAdvice
-from studio.ui import living, run_reader
-from studio.ui.living import Living
+from studio.ui import active_runs, run_reader
+from studio.ui.active_runs import ActiveRuns
 from studio.ui.run_reader import RunReader, RunSnapshot
 
 SILENCE = 10.0
 """Seconds without a sign of life after which their number is told; it is told anew every so many seconds."""
 REDRAW = 4.0
 """Seconds after which new points are drawn, however near to each other they lie."""
-SEEN = 400
+VISIBLE_PARTS = 400
 """New points are drawn at once when they move the curve's end by this part of the chart's width."""
-_ASKED = {"stop": "stopping", "pause": "pausing", "cancel": "cancelling"}
+_PENDING = {"stop": "stopping", "pause": "pausing", "cancel": "cancelling"}
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Rendered:
     """What of the curves a session has drawn, and when."""
 
     curves: int = -1
@@ -35,26 +35,26 @@ class Following:
     """A run as one session has shown it."""
 
     run_id: str | None = None
-    glance: RunSnapshot | None = None
-    living: Living = field(default_factory=Living)
+    snapshot: RunSnapshot | None = None
+    active: ActiveRuns = field(default_factory=ActiveRuns)
     silent: float = 0.0
     """Seconds since the last sign of life of a run at work, in steps of `SILENCE`."""
-    drawn: Drawn = field(default_factory=Drawn)
+    rendered: Rendered = field(default_factory=Rendered)
 
     @property
-    def story(self) -> RunReader | None:
+    def reader(self) -> RunReader | None:
         """The followed run, as far as this process has read it."""
         return run_reader.reader_of(self.run_id) if self.run_id else None
 
     @property
     def status(self) -> Status | None:
         """What the run's status says; None without a run."""
-        return self.glance.status if self.glance else None
+        return self.snapshot.status if self.snapshot else None
 
     @property
     def stopping(self) -> str | None:
         """`stopping`, `pausing` or `cancelling` while the run was asked to and has not yet."""
-        return _ASKED.get(self.glance.requested or "") if self.glance else None
+        return _PENDING.get(self.snapshot.requested or "") if self.snapshot else None
 
     @property
     def alive(self) -> bool:
@@ -69,12 +69,12 @@ class Following:
     @property
     def others_at_work(self) -> bool:
         """Whether another run than the followed one holds the device, or waits for it."""
-        return any(run_id != self.run_id for run_id in self.living.here)
+        return any(run_id != self.run_id for run_id in self.active.here)
 
     @property
     def is_elsewhere(self) -> bool:
         """Whether the followed run is one of a job of the Hub."""
-        return self.glance is not None and self.glance.place is not None
+        return self.snapshot is not None and self.snapshot.place is not None
 
     @property
     def can_be_tried(self) -> bool:
@@ -113,37 +113,37 @@ class Following:
     def stage(self) -> tuple[str, ...]:
         """What decides which buttons can be pressed, and what is offered; it seldom changes."""
         state = self.status.state.value if self.status else ""
-        parts = (self.run_id or "", state, self.stopping or "", str(self.can_be_tried), *self.living.at_work, "|")
-        return (*parts, *self.living.waiting, "|", *self.living.elsewhere)
+        parts = (self.run_id or "", state, self.stopping or "", str(self.can_be_tried), *self.active.at_work, "|")
+        return (*parts, *self.active.waiting, "|", *self.active.elsewhere)
 
     @property
-    def to_be_drawn(self) -> bool:
+    def needs_render(self) -> bool:
         """Whether the curves have news that can be seen, or that has waited long enough."""
-        if self.glance is None or self.glance.curves == self.drawn.curves:
-            return self.drawn.curves < 0
-        if self.drawn.curves < 0 or not self.alive or self.glance.marks != self.drawn.marks:
+        if self.snapshot is None or self.snapshot.curves == self.rendered.curves:
+            return self.rendered.curves < 0
+        if self.rendered.curves < 0 or not self.alive or self.snapshot.marks != self.rendered.marks:
             return True
-        moved = self.glance.step - self.drawn.step
-        return moved * SEEN >= max(self.total, self.glance.step) or time.time() - self.drawn.at >= REDRAW
+        moved = self.snapshot.step - self.rendered.step
+        return moved * VISIBLE_PARTS >= max(self.total, self.snapshot.step) or time.time() - self.rendered.at >= REDRAW
 
-    def as_drawn(self) -> "Following":
+    def as_rendered(self) -> "Following":
         """Return this with its curves drawn as they are now."""
-        glance = self.glance
-        curves, marks, step = (glance.curves, glance.marks, glance.step) if glance else (0, 0, 0)
-        return replace(self, drawn=Drawn(curves, marks, step, time.time()))
+        snapshot = self.snapshot
+        curves, marks, step = (snapshot.curves, snapshot.marks, snapshot.step) if snapshot else (0, 0, 0)
+        return replace(self, rendered=Rendered(curves, marks, step, time.time()))
 
 
 def newest() -> Following:
     """Follow the run at work, else the next one that waits, else the newest run."""
-    alive = living.look()
+    alive = active_runs.current()
     everything = runs.all_runs()
     first = next(iter(alive.all), None) or (everything[0].id if everything else None)
-    return read(Following(run_id=first, living=alive))
+    return read(Following(run_id=first, active=alive))
 
 
 def follow(run_id: str) -> Following:
     """Follow the run called `run_id`."""
-    return read(Following(run_id=run_id, living=living.look()))
+    return read(Following(run_id=run_id, active=active_runs.current()))
 
 
 def read(following: Following) -> Following:
@@ -152,20 +152,20 @@ def read(following: Following) -> Following:
     When it is over, and another one has come to life since (the next in the queue, one started in another session or
     on the command line), that one is followed from then on.
     """
-    alive = living.look()
-    now = _look(replace(following, living=alive))
+    alive = active_runs.current()
+    now = _refresh(replace(following, active=alive))
     if now.alive:
         return now
-    come = [run_id for run_id in alive.all if following.alive or run_id not in following.living.all]
-    return _look(Following(run_id=come[0], living=alive)) if come and come[0] != now.run_id else now
+    started = [run_id for run_id in alive.all if following.alive or run_id not in following.active.all]
+    return _refresh(Following(run_id=started[0], active=alive)) if started and started[0] != now.run_id else now
 
 
-def _look(following: Following) -> Following:
+def _refresh(following: Following) -> Following:
     if following.run_id is None:
         return following
-    glance = run_reader.reader_of(following.run_id).refresh()
-    if glance is None:  # the folder is gone, or damaged from outside
-        return Following(living=following.living)
-    at_work = glance.status.state.alive and glance.status.state is not State.QUEUED
-    silent = time.time() - glance.last_heartbeat if at_work else 0.0
-    return replace(following, glance=glance, silent=silent // SILENCE * SILENCE if silent >= SILENCE else 0.0)
+    snapshot = run_reader.reader_of(following.run_id).refresh()
+    if snapshot is None:  # the folder is gone, or damaged from outside
+        return Following(active=following.active)
+    at_work = snapshot.status.state.alive and snapshot.status.state is not State.QUEUED
+    silent = time.time() - snapshot.last_heartbeat if at_work else 0.0
+    return replace(following, snapshot=snapshot, silent=silent // SILENCE * SILENCE if silent >= SILENCE else 0.0)

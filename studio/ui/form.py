@@ -81,9 +81,11 @@ class Form:
 
     def show(self, config: RunConfig) -> dict[Any, Any]:
         """Return what makes the form show `config`; the mapping is shown with the columns of its table instead."""
-        shown = to_values(config)
+        component_values = to_values(config)
         return {
-            component: shown[path] if isinstance(component, gr.State) else gr.update(value=shown[path])
+            component: component_values[path]
+            if isinstance(component, gr.State)
+            else gr.update(value=component_values[path])
             for path, component in self.parts.items()
             if not path.startswith(MAPPING)
         }

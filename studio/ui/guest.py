@@ -20,17 +20,17 @@ from studio.config import RunConfig
 from studio.errors import AccessError, StudioError
 from studio.i18n import DEFAULT_LANGUAGE, LANGUAGES, text
 from studio.runs import metadata
-from studio.ui import clock, launch, limits
 from studio.ui import frame as frames
+from studio.ui import launch, limits, polling
 from studio.ui.failures import warn
 from studio.ui.frame import Frame
 from studio.ui.page import LeanBlocks
-from studio.ui.tabs import ballot, compare, compare_shown, comparing
+from studio.ui.tabs import ballot, compare, compare_updates, comparing
 from studio.ui.words import Words
 
 EVENTS = {
     "studio.ui.guest": {"open_page"},
-    "studio.ui.clock": {"look"},
+    "studio.ui.polling": {"poll_once"},
     "studio.ui.tabs.compare_events": {"compare", "ask_on", "again", "change_view", "reopen", "done", "stop"},
     "studio.ui.tabs.comparing": {"open_run", "show_measured", "show_news"},
     "studio.ui.tabs.ballot": {"begin", "change_ways", "vote", "reveal", "marked"},
@@ -89,9 +89,9 @@ def _connect(frame: Frame, views: comparing.Views, none: gr.HTML) -> None:
     assert page is not None
 
     def open_page() -> dict[Any, Any]:
-        return {**compare_shown.choose(answers, None, language), none: gr.update(visible=not compare.comparable())}
+        return {**compare_updates.choose(answers, None, language), none: gr.update(visible=not compare.comparable())}
 
-    clock.look_at([gr.Timer(TICK).tick], *comparing.connect(views, frame))
+    polling.poll([gr.Timer(TICK).tick], *comparing.connect(views, frame))
     page.load(ballot.marked, views.vote.mark, views.vote.mark, **_QUIET)
     page.load(open_page, None, [none, *answers.of_runs], **_QUIET)
 
@@ -116,24 +116,26 @@ def _sent(views: comparing.Views) -> list[Any]:
     answers, vote = views.answers, views.vote
     panels = [part for panel in answers.panels for part in (panel.column, panel.title, panel.answer, panel.caption)]
     asking = [*answers.settings, answers.none, answers.prompt, answers.saved, answers.go, answers.stop]
-    told = [answers.badge, answers.view, answers.told, answers.follow, answers.follow_go, answers.present]
-    voting = [vote.voter, vote.mark, *(part for part in vote.shown if part is not vote.export)]
-    return [*panels, *asking, *told, *voting, views.slides]
+    outputs = [answers.badge, answers.view, answers.caption, answers.follow, answers.follow_go, answers.present]
+    voting = [vote.voter, vote.mark, *(part for part in vote.outputs if part is not vote.export)]
+    return [*panels, *asking, *outputs, *voting, views.slides]
 
 
 def _narrow(page: gr.Blocks, sent: set[Any]) -> None:
     """Keep the events of the list, each of them guarded."""
-    kept: dict[int, Any] = {}
+    narrowed: dict[int, Any] = {}
     for number, event in page.fns.items():
-        follows = event.fn is None and event.trigger_after in kept  # a script of the page, which the server never runs
+        follows = (
+            event.fn is None and event.trigger_after in narrowed
+        )  # a script of the page, which the server never runs
         if not follows and (event.fn is None or event.fn.__name__ not in EVENTS.get(event.fn.__module__, ())):
             continue
         if event.fn is not None:
             _guard(event, sent)
-        kept[number] = event
-    for event in kept.values():
-        event.cancels = [number for number in event.cancels if number in kept]
-    page.default_config.fns = kept
+        narrowed[number] = event
+    for event in narrowed.values():
+        event.cancels = [number for number in event.cancels if number in narrowed]
+    page.default_config.fns = narrowed
 
 
 def _guard(event: Any, sent: set[Any]) -> None:
@@ -209,5 +211,5 @@ def _only(result: Any, sent: set[Any]) -> Any:
     """Return a handler's result without the updates of what may not be sent."""
     if not isinstance(result, dict):
         return result
-    kept = {part: value for part, value in result.items() if isinstance(part, str) or part in sent}
-    return kept or gr.skip()
+    allowed = {part: value for part, value in result.items() if isinstance(part, str) or part in sent}
+    return allowed or gr.skip()

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from studio.data import speech_levels
 from studio.i18n import Message, text
+from studio.ui.data_state import Checked, DataState
 from studio.ui.failures import lines
-from studio.ui.look import Checked, Look
-from studio.ui.views import bar, duration, empty, said
+from studio.ui.views import bar, duration, empty, one_line
 
 BARS = 40
 _ROWS_OFFERED = 6
@@ -51,15 +51,15 @@ def health_html(checked: Checked, language: str) -> str:
     return "".join(parts)
 
 
-def blocks(look: Look, checked: Checked) -> list[Message]:
+def blocks(state: DataState, checked: Checked) -> list[Message]:
     """Return why no run can start with these rows, as far as it is known."""
-    failures = [failure for failure in (look.failure, checked.failure) if failure]
+    failures = [failure for failure in (state.failure, checked.failure) if failure]
     return failures or (list(checked.report.blocks) if checked.report is not None else [])
 
 
-def blocked_html(look: Look, checked: Checked, language: str) -> str:
+def blocked_html(state: DataState, checked: Checked, language: str) -> str:
     """Say beside the way on why it is closed; empty when nothing blocks."""
-    known = blocks(look, checked)
+    known = blocks(state, checked)
     if not known:
         return ""
     first = lines(known[0], language)[0]
@@ -73,8 +73,8 @@ def _block(block: Message, language: str) -> str:
 
 
 def _problem(problem: Any, language: str) -> str:
-    told = problem.message
-    words = html.escape(said(Message(told.key, {**told.values, "rows": _HERE}), language))
+    problem_message = problem.message
+    words = html.escape(one_line(Message(problem_message.key, {**problem_message.values, "rows": _HERE}), language))
     words = words.replace(_HERE, _rows(problem, language))
     sign, kind = ("✓", "mended") if problem.fixed else ("⚠", "open")
     example = ""
@@ -85,7 +85,7 @@ def _problem(problem: Any, language: str) -> str:
     if problem.fix:
         undo = text("ui.health.undo", language)
         fix = _button("fix", problem.fix, undo if problem.fixed else text(f"fixes.{problem.fix}", language))
-    effect = html.escape(said(problem.effect, language))
+    effect = html.escape(one_line(problem.effect, language))
     return (
         f'<li class="{kind}"><span class="sign" aria-hidden="true">{sign}</span>'
         f'<div><p class="what">{words}</p><p class="effect">{effect}</p>{example}</div>{fix}</li>'
@@ -103,8 +103,8 @@ def _rows(problem: Any, language: str) -> str:
 
 
 def _button(do: str, value: str, words: str) -> str:
-    asked = f'data-do="{do}" data-{do}="{html.escape(value)}"'
-    return f'<button type="button" class="act" {asked}>{html.escape(words)}</button>'
+    attributes = f'data-do="{do}" data-{do}="{html.escape(value)}"'
+    return f'<button type="button" class="act" {attributes}>{html.escape(words)}</button>'
 
 
 def _hint(key: str, language: str, **values: Any) -> str:
@@ -130,8 +130,8 @@ def bars(lengths: Any, max_length: int, bins: int = BARS) -> list[Bar]:
     top = longest if longest <= 3 * usual else max(2 * usual, min(longest, round(1.2 * max_length)))
     width = max(1, -(-(top + 1) // bins))
     count = -(-(top + 1) // width)
-    found = numpy.bincount(numpy.minimum(lengths // width, count - 1), minlength=count)
-    return [Bar(n * width, (n + 1) * width, int(rows)) for n, rows in enumerate(found)]
+    counts = numpy.bincount(numpy.minimum(lengths // width, count - 1), minlength=count)
+    return [Bar(n * width, (n + 1) * width, int(rows)) for n, rows in enumerate(counts)]
 
 
 def lengths_html(checked: Checked, language: str) -> str:
@@ -140,9 +140,9 @@ def lengths_html(checked: Checked, language: str) -> str:
     figures = report.token_figures if report is not None else {}
     if not figures:
         return empty("ui.lengths.empty", language)
-    found = bars(report.lengths, report.max_length)
+    chart_bars = bars(report.lengths, report.max_length)
     sentence = _sentence(figures, report.max_length, language)
-    return f'{_chart(found, report, sentence, language)}<p class="caption">{html.escape(sentence)}</p>' + _cost(
+    return f'{_chart(chart_bars, report, sentence, language)}<p class="caption">{html.escape(sentence)}</p>' + _cost(
         figures, report.epoch_seconds, checked.grouped, language
     )
 
@@ -155,12 +155,12 @@ def _sentence(figures: dict[str, Any], limit: int, language: str) -> str:
     return f"{sentence} {text(key, language, limit=f'{limit:,}', **({'share': f'{cut:.1%}'} if cut else {}))}"
 
 
-def _chart(found: Sequence[Bar], report: Any, sentence: str, language: str) -> str:
-    most = max(bar.rows for bar in found)
-    top = found[-1].stop
+def _chart(chart_bars: Sequence[Bar], report: Any, sentence: str, language: str) -> str:
+    most = max(bar.rows for bar in chart_bars)
+    top = chart_bars[-1].stop
     beyond = int(report.lengths.max()) >= top
     shapes = []
-    for place, one in enumerate(found):
+    for place, one in enumerate(chart_bars):
         height = 100 * one.rows / most
         if one.rows:
             height = max(height, 1.5)
@@ -180,7 +180,7 @@ def _chart(found: Sequence[Bar], report: Any, sentence: str, language: str) -> s
     unit = html.escape(text("ui.lengths.unit", language))
     last = f"{top:,}" + (" +" if beyond else "")
     picture = (
-        f'<svg viewBox="0 0 {len(found)} 100" preserveAspectRatio="none" role="img"'
+        f'<svg viewBox="0 0 {len(chart_bars)} 100" preserveAspectRatio="none" role="img"'
         f' aria-label="{html.escape(sentence)}">{"".join(shapes)}</svg>'
     )
     axis = f'<p class="axis"><span>0</span><span>{unit}</span><span>{last}</span></p>'

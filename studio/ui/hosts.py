@@ -71,10 +71,10 @@ def settle() -> None:
 
 def notices() -> list[str]:
     """Return the keys of what the owner must know about this host, the gravest first."""
-    found = ["ui.host.zero_gpu"] if on_zero_gpu() else []
+    keys = ["ui.host.zero_gpu"] if on_zero_gpu() else []
     if on_space() and not any(os.path.ismount(folder) for folder in _folders_above(home())):
-        found.append("ui.host.no_disk")
-    return found
+        keys.append("ui.host.no_disk")
+    return keys
 
 
 def _folders_above(path: Path) -> Iterable[Path]:
@@ -113,13 +113,13 @@ class Names:
     """Names of this machine, in small letters: known as a host, and never enough as an origin."""
 
     @classmethod
-    def here(cls, open_: bool = False, given: Iterable[str] = (), machine: Iterable[str] = ()) -> "Names":
-        """Return the names of a page on this machine; `given` are those of a proxy."""
+    def here(cls, open_: bool = False, more: Iterable[str] = (), machine: Iterable[str] = ()) -> "Names":
+        """Return the names of a page on this machine; `more` are those of a proxy."""
         named = {name.lower() for name in machine}
         if open_:
             named |= {socket.gethostname().lower(), f"{socket.gethostname().lower()}.local"}
         spaces = [name.strip() for name in os.environ.get("SPACE_HOST", "").split(",") if name.strip()]
-        own = {*(name.lower() for name in given), *(f"https://{name.lower()}" for name in spaces)}
+        own = {*(name.lower() for name in more), *(f"https://{name.lower()}" for name in spaces)}
         ends = (*((*COLAB, *INSIDE_COLAB) if on_colab() else ()), *((".hf.space",) if on_space() else ()))
         return cls(open_, own, ends, named)
 
@@ -153,12 +153,12 @@ class Names:
 
         Behind a proxy that renames the host or ends its HTTPS, it is one that was named as the proxy's.
         """
-        asked = _split(origin)
-        if not asked[1]:
+        address = _split(origin)
+        if not address[1]:
             return False
-        if asked == _split(f"{scheme}://{host}") or asked in self._origins:
+        if address == _split(f"{scheme}://{host}") or address in self._origins:
             return True
-        return on_colab() and asked[0] == "https" and asked[2] == _PORTS["https"] and _is_colabs(asked[1], host)
+        return on_colab() and address[0] == "https" and address[2] == _PORTS["https"] and _is_colabs(address[1], host)
 
 
 _PORTS = {"http": 80, "https": 443}
@@ -186,8 +186,8 @@ def _split(origin: str) -> tuple[str, str, int]:
 
 def _is_colabs(name: str, host: str) -> bool:
     """Whether a name is the one that Colab's proxy gives to the port that was asked; it has the port between dashes."""
-    asked = _name_of(host)
-    if not name.endswith(COLAB) or not (is_loopback(asked) or asked.endswith(INSIDE_COLAB)):
+    host_name = _name_of(host)
+    if not name.endswith(COLAB) or not (is_loopback(host_name) or host_name.endswith(INSIDE_COLAB)):
         return False
     port = urlsplit(f"//{host}").port
     return port is None or str(port) in name.split(".")[0].split("-")

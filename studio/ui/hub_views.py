@@ -3,8 +3,8 @@
 import html
 
 from studio.i18n import text
+from studio.ui.data_state import Offer
 from studio.ui.failures import box, message_of
-from studio.ui.look import Offer
 from studio.ui.views import bar
 
 
@@ -19,11 +19,11 @@ def failure(error: Exception, language: str) -> str:
     return box(message_of(error), language)
 
 
-def offer(found: Offer, language: str) -> str:
+def offer(dataset: Offer, language: str) -> str:
     """Return the subsets of a data set, each with its splits, and what to do next."""
     items = "".join(
         f"<li><b>{html.escape(subset)}</b> <span>{html.escape(', '.join(splits))}</span></li>"
-        for subset, splits in found.parts.items()
+        for subset, splits in dataset.parts.items()
     )
-    words = html.escape(text("ui.hub.found", language, n=len(found.parts)))
+    words = html.escape(text("ui.hub.found", language, n=len(dataset.parts)))
     return f'<p class="hint">{words}</p><ul class="structure">{items}</ul>'

@@ -12,7 +12,7 @@ from studio.job import Job
 Owner = gr.Request | str
 """A session by its request, or a run by its id."""
 
-_going: "WeakValueDictionary[tuple[str, str], Job]" = WeakValueDictionary()
+_running: "WeakValueDictionary[tuple[str, str], Job]" = WeakValueDictionary()
 
 
 def _key(owner: Owner, kind: str) -> tuple[str, str]:
@@ -22,27 +22,27 @@ def _key(owner: Owner, kind: str) -> tuple[str, str]:
 def keep(owner: Owner, kind: str, job: Job) -> Job:
     """Remember an owner's job; the one of this kind before it is ended."""
     stop(owner, kind)
-    _going[_key(owner, kind)] = job
+    _running[_key(owner, kind)] = job
     return job
 
 
-def is_kept(owner: Owner, kind: str, job: Job) -> bool:
+def is_current(owner: Owner, kind: str, job: Job) -> bool:
     """Whether no other job has taken the place of an owner's job, and it was not forgotten."""
-    return _going.get(_key(owner, kind)) is job
+    return _running.get(_key(owner, kind)) is job
 
 
 def forget(owner: Owner, kind: str) -> None:
     """Forget an owner's job, which goes on."""
-    _going.pop(_key(owner, kind), None)
+    _running.pop(_key(owner, kind), None)
 
 
 def stop(owner: Owner, kind: str) -> None:
     """End an owner's job of this kind, if there is one."""
-    if (job := _going.get(_key(owner, kind))) is not None:
+    if (job := _running.get(_key(owner, kind))) is not None:
         job.stop()
 
 
 def busy(owner: Owner, kind: str) -> bool:
     """Whether an owner's job of this kind goes on."""
-    job = _going.get(_key(owner, kind))
+    job = _running.get(_key(owner, kind))
     return job is not None and not job.done.is_set()

@@ -24,9 +24,9 @@ from studio.events import (
 )
 from studio.i18n import Message, message, text
 from studio.runs import State
-from studio.ui.views import choice_title, empty, said
+from studio.ui.views import choice_title, empty, one_line
 
-MOST_SHOWN = 100
+MOST_LINES = 100
 """Lines that are sent to the page."""
 SIGNS = {"step": "·", "info": "i", "warning": "⚠", "error": "✕"}
 """What stands before a line, so that its colour is not the only sign of its level."""
@@ -52,8 +52,8 @@ def _line(event: object) -> Line | None:
         case Step():
             if not _is_logged(event):
                 return None
-            told = message("ui.log.step", step=event.step, total=event.total, loss=f"{event.loss:.3f}")
-            return Line(event.at, "step", told)
+            step_message = message("ui.log.step", step=event.step, total=event.total, loss=f"{event.loss:.3f}")
+            return Line(event.at, "step", step_message)
         case Evaluated():
             return Line(event.at, "step", message("ui.log.evaluated", step=event.step, loss=f"{event.loss:.3f}"))
         case Best():
@@ -93,14 +93,14 @@ def log_html(lines: Sequence[Line], language: str, level: str = "all", search: s
     if not lines:
         return empty("ui.log.empty", language)
     wanted = " ".join(search.split()).casefold()
-    told = [(line, said(line.message, language)) for line in lines if line.level in LEVELS[level]]
-    found = [(line, words) for line, words in told if wanted in words.casefold()]
-    if not found:
+    worded = [(line, one_line(line.message, language)) for line in lines if line.level in LEVELS[level]]
+    matching = [(line, words) for line, words in worded if wanted in words.casefold()]
+    if not matching:
         return empty("ui.log.nothing", language)
-    items = "".join(_item(line, words, wanted, language) for line, words in found[-MOST_SHOWN:])
-    counted = len(found) > MOST_SHOWN or len(found) < len(lines)
-    shown = min(len(found), MOST_SHOWN)
-    note = text("ui.log.shown", language, shown=shown, found=len(found), all=len(lines)) if counted else ""
+    items = "".join(_item(line, words, wanted, language) for line, words in matching[-MOST_LINES:])
+    counted = len(matching) > MOST_LINES or len(matching) < len(lines)
+    count = min(len(matching), MOST_LINES)
+    note = text("ui.log.shown", language, shown=count, found=len(matching), all=len(lines)) if counted else ""
     name = html.escape(text("ui.log.title", language))
     return (
         f'<div class="log-box" tabindex="0" role="group" aria-label="{name}"><div>'

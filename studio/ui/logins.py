@@ -83,14 +83,14 @@ def login_of(secret: str) -> str:
     return hashlib.sha256(f"restyle-studio {secret}".encode()).hexdigest()[:12] if secret else ""
 
 
-def password(name: str, given: str | None = None) -> tuple[str, bool]:
+def password(name: str, wanted: str | None = None) -> tuple[str, bool]:
     """Return a login's password, and whether it was made here.
 
-    It is `given`, else what `RESTYLE_OWNER_PASSWORD` or `RESTYLE_GUEST_PASSWORD` says, which no child process gets to
-    see, else made. Raises AccessError for a short one.
+    It is the one that is `wanted`, else what `RESTYLE_OWNER_PASSWORD` or `RESTYLE_GUEST_PASSWORD` says, which no child
+    process gets to see, else made. Raises AccessError for a short one.
     """
     from_outside = os.environ.pop(f"RESTYLE_{name.upper()}_PASSWORD", None)
-    chosen = given or from_outside
+    chosen = wanted or from_outside
     if not chosen:
         return secrets.token_urlsafe(12), True
     if len(chosen) < SHORTEST:
@@ -276,7 +276,7 @@ SESSIONS = SessionOwners()
 @dataclass
 class _Login:
     name: str
-    begun: float
+    started_at: float
     used: float
 
 
@@ -291,7 +291,7 @@ class Tokens(MutableMapping[str, str]):
     def __getitem__(self, token: str) -> str:
         """Return whose token it is, and count it as used; raises KeyError for an unknown or ended one."""
         login, now = self._logins[token], self._clock()
-        if now - login.used > UNUSED or now - login.begun > LONGEST_LOGIN:
+        if now - login.used > UNUSED or now - login.started_at > LONGEST_LOGIN:
             del self._logins[token]
             raise KeyError(token)
         login.used = now

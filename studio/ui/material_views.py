@@ -28,7 +28,7 @@ def result(summary: Summary, language: str) -> str:
     parts.append(_counts("left_out", summary.left_out, language))
     if summary.is_scrubbed:
         parts.append(_counts("replaced", summary.replaced, language, names="kinds"))
-        examples = [example.text for shown in summary.examples.values() for example in shown[:1]]
+        examples = [example.text for of_kind in summary.examples.values() for example in of_kind[:1]]
         parts += [f'<p class="hint">… {html.escape(example)} …</p>' for example in examples]
         parts.append(paragraph(message("material.rules_miss"), language, "hint"))
     return "".join(parts)
@@ -37,8 +37,8 @@ def result(summary: Summary, language: str) -> str:
 def cost(cost: Cost, model: str, language: str) -> str:
     """Return what an endpoint is to be sent, before anything is."""
     tokens = {"prompt_tokens": f"{cost.prompt_tokens:,}", "completion_tokens": f"{cost.completion_tokens:,}"}
-    told = message("material.cost", requests=f"{cost.requests:,}", model=model, **tokens)
-    return paragraph(told, language) + paragraph(message("ui.material.not_sent"), language, "hint")
+    cost_line = message("material.cost", requests=f"{cost.requests:,}", model=model, **tokens)
+    return paragraph(cost_line, language) + paragraph(message("ui.material.not_sent"), language, "hint")
 
 
 def review_counts(counts: Counts, first: int, last: int, language: str) -> str:

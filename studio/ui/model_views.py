@@ -16,13 +16,13 @@ def choice(model: KnownModel, language: str) -> tuple[str, str]:
     return text("ui.model.choice", language, id=model.id, size=catalogue.size(model.bytes)), model.id
 
 
-def facts(found: ModelFacts, language: str) -> str:
+def facts(model: ModelFacts, language: str) -> str:
     """Return the card of a model: what is known of it, and why it cannot be had or used."""
     items = []
-    for title, value in catalogue.describe_facts(found):
+    for title, value in catalogue.describe_facts(model):
         words = value.text(language) if isinstance(value, Message) else value
         items.append(f"<dt>{html.escape(title.text(language))}</dt><dd>{html.escape(words)}</dd>")
-    return f'<dl class="model-facts">{"".join(items)}</dl>' * bool(items) + box(found.problem, language)
+    return f'<dl class="model-facts">{"".join(items)}</dl>' * bool(items) + box(model.problem, language)
 
 
 def waiting(language: str) -> str:
@@ -31,12 +31,12 @@ def waiting(language: str) -> str:
     return f'<div class="scan"><span>{html.escape(words)}</span>{bar(None, words)}</div>'
 
 
-def progress(share: float | None, found: ModelFacts, language: str) -> str:
+def progress(share: float | None, model: ModelFacts, language: str) -> str:
     """Return how far a fetch is: in bytes where the share is one of bytes, which the built-in model's is not."""
     words = text("phase.fetching", language)
     done = f"{share or 0:.0%}"
-    if found.where == "hub" and found.bytes:
-        sizes = {"done": catalogue.size(int(found.bytes * (share or 0))), "all": catalogue.size(found.bytes)}
+    if model.where == "hub" and model.bytes:
+        sizes = {"done": catalogue.size(int(model.bytes * (share or 0))), "all": catalogue.size(model.bytes)}
         done = text("ui.model.bytes", language, **sizes)
     return f'<div class="scan">{bar(share, words)}<b>{html.escape(done)}</b></div>'
 

@@ -51,8 +51,8 @@ def own(run: Laid, kind: str) -> tuple[Any, Any]:
 def _end(run: Laid, kind: str) -> tuple[float, int] | None:
     """Return the last loss that is a number, and its step."""
     steps, losses = own(run, kind)
-    there = numpy.flatnonzero(numpy.isfinite(losses))
-    return (float(losses[there[-1]]), int(steps[there[-1]])) if len(there) else None
+    finite = numpy.flatnonzero(numpy.isfinite(losses))
+    return (float(losses[finite[-1]]), int(steps[finite[-1]])) if len(finite) else None
 
 
 def legend(laid: Sequence[Laid], kind: str, language: str) -> str:
@@ -60,10 +60,10 @@ def legend(laid: Sequence[Laid], kind: str, language: str) -> str:
     items = []
     for run in laid:
         end = _end(run, kind)
-        there = number(end[0]) if end else html.escape(text("ui.runs.no_points", language))
+        end_text = number(end[0]) if end else html.escape(text("ui.runs.no_points", language))
         items.append(
             f'<li>{_line(run.letter)}<b>{run.letter}</b> <span class="what">{html.escape(run.name)}</span>'
-            f' <span class="effect">{there}</span></li>'
+            f' <span class="effect">{end_text}</span></li>'
         )
     return f'<ul class="overlay-legend">{"".join(items)}</ul>'
 
@@ -116,17 +116,17 @@ def setting(path: str, language: str) -> str:
     return f'<span title="{html.escape(path, quote=True)}">{html.escape(title)}</span>'
 
 
-def value(path: str, given: Any, language: str) -> str:
+def value(path: str, raw: Any, language: str) -> str:
     """Return a setting's value: an option in its words, nothing as a dash, a long text cut."""
-    if given is None or given == "" or given == ():
+    if raw is None or raw == "" or raw == ():
         return "–"
-    if isinstance(given, bool):
-        return text(f"ui.runs.{'yes' if given else 'no'}", language)
-    if isinstance(given, str) and has(f"config.{path}.options.{given}"):
-        return html.escape(text(f"config.{path}.options.{given}", language))
-    if isinstance(given, float):
-        return f"{given:g}"
-    words = ", ".join(map(str, given)) if isinstance(given, tuple) else str(given)
+    if isinstance(raw, bool):
+        return text(f"ui.runs.{'yes' if raw else 'no'}", language)
+    if isinstance(raw, str) and has(f"config.{path}.options.{raw}"):
+        return html.escape(text(f"config.{path}.options.{raw}", language))
+    if isinstance(raw, float):
+        return f"{raw:g}"
+    words = ", ".join(map(str, raw)) if isinstance(raw, tuple) else str(raw)
     if len(words) <= _LONGEST:
         return html.escape(words)
     return f'<span title="{html.escape(words, quote=True)}">{html.escape(words[:_LONGEST])} …</span>'

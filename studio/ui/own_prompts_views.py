@@ -80,13 +80,13 @@ def table(comparison: Comparison | None, base: str, run: str, language: str) -> 
 
 def _cell(name: str, side: ColumnAnswer, language: str) -> str:
     if side.text:
-        shown, kind = html.escape(side.text) + (" …" if side.end == "length" else ""), ""
+        content, kind = html.escape(side.text) + (" …" if side.end == "length" else ""), ""
     elif side.end is None:
-        shown, kind = "…", ""
+        content, kind = "…", ""
     else:
         key = "ui.compare.said_nothing" if side.end == "turn" else "ui.own_prompts.unanswered"
-        shown, kind = html.escape(text(key, language)), ' class="none"'
-    return f'<td data-head="{html.escape(name, quote=True)}"{kind}>{shown}</td>'
+        content, kind = html.escape(text(key, language)), ' class="none"'
+    return f'<td data-head="{html.escape(name, quote=True)}"{kind}>{content}</td>'
 
 
 def saved_choice(batch: SavedComparison, language: str) -> str:

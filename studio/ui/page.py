@@ -72,7 +72,7 @@ class _Call:
 
     @property
     def is_late(self) -> bool:
-        outdated = any(self.session.revisions.get(id, 0) != seen for id, seen in self.states.items())
+        outdated = any(self.session.revisions.get(id, 0) != version for id, version in self.states.items())
         return outdated or self.session.answered.get(self.handler, 0) > self.number
 
     def answer(self, outputs: list[Any], values: list[Any], state: Any) -> None:
@@ -99,9 +99,9 @@ class _Call:
                 return gr.skip()
             sent[part, "value"] = self.written
             return value
-        kept = {name: new for name, new in value.items() if sent.get((part, name), 0) <= self.written}
-        sent.update({(part, name): self.written for name in kept if name != "__type__"})
-        return kept
+        in_order = {name: new for name, new in value.items() if sent.get((part, name), 0) <= self.written}
+        sent.update({(part, name): self.written for name in in_order if name != "__type__"})
+        return in_order
 
 
 @dataclass
@@ -142,8 +142,8 @@ class _Components(BlocksConfig):
 
 def _description(*described: Any) -> dict[str, Any]:
     """Return what a browser gets of a component: of one that its session renders anew, and nothing of the others."""
-    is_rendered_anew = len(described) > 3 and described[3] is not None
-    return BlocksConfig.config_for_block(*described) if is_rendered_anew else {}
+    is_rerendered = len(described) > 3 and described[3] is not None
+    return BlocksConfig.config_for_block(*described) if is_rerendered else {}
 
 
 class LeanBlocks(gr.Blocks):

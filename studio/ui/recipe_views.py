@@ -32,21 +32,21 @@ def title(path: str, language: str) -> str:
     return text("ui.found.title" if path == command.MAPPING else f"config.{path}.title", language)
 
 
-def value(path: str, given: Any, language: str) -> str:
+def value(path: str, raw: Any, language: str) -> str:
     """Return a setting's value as the form says it, shortened."""
-    if given is None or given in ("", ()):
+    if raw is None or raw in ("", ()):
         words = text("ui.recipe.nothing", language)
-    elif isinstance(given, bool):
-        words = text("ui.recipe.on" if given else "ui.recipe.off", language)
-    elif isinstance(given, float):
-        words = f"{given:g}".replace("e-0", "e-")
-    elif isinstance(given, Mapping):
-        words = command.format_value(given)
-    elif isinstance(given, tuple | list):
-        words = ", ".join(value(path, each, language) for each in given)
+    elif isinstance(raw, bool):
+        words = text("ui.recipe.on" if raw else "ui.recipe.off", language)
+    elif isinstance(raw, float):
+        words = f"{raw:g}".replace("e-0", "e-")
+    elif isinstance(raw, Mapping):
+        words = command.format_value(raw)
+    elif isinstance(raw, tuple | list):
+        words = ", ".join(value(path, each, language) for each in raw)
     else:
-        key = f"config.{path}.options.{given}"
-        words = text(key, language) if has(key) else " ".join(str(given).split())
+        key = f"config.{path}.options.{raw}"
+        words = text(key, language) if has(key) else " ".join(str(raw).split())
     return words if len(words) <= LONGEST_VALUE else words[: LONGEST_VALUE - 2] + " …"
 
 
@@ -95,8 +95,8 @@ def search(query: str, paths: Iterable[str], language: str) -> str:
     sections = {path.split(".")[0] for path in left}
     away += [f".section-{name}" for name in {path.split(".")[0] for path in paths} - sections]
     style = f"<style>{', '.join(away)} {{ display: none !important; }}</style>" if away else ""
-    told = text("ui.recipe.matches", language, count=len(left), all=len(paths))
-    return f'{style}<p class="hint" role="status">{html.escape(told)}</p>'
+    count_text = text("ui.recipe.matches", language, count=len(left), all=len(paths))
+    return f'{style}<p class="hint" role="status">{html.escape(count_text)}</p>'
 
 
 def _searched(path: str, language: str) -> str:
@@ -105,35 +105,35 @@ def _searched(path: str, language: str) -> str:
 
 def reason(path: str, choices: Iterable[Choice], language: str) -> str:
     """Return why an automatic setting is what it is now; empty while that is not known."""
-    found = next((choice for choice in choices if choice.name == AUTOMATIC[path]), None)
-    if found is None:
+    matching = next((choice for choice in choices if choice.name == AUTOMATIC[path]), None)
+    if matching is None:
         return ""
-    words = text("ui.recipe.now", language, value=found.value, reason=found.reason.text(language))
+    words = text("ui.recipe.now", language, value=matching.value, reason=matching.reason.text(language))
     return f'<p class="hint why">{html.escape(words)}</p>'
 
 
-def suggestion(made: Suggestion, language: str) -> str:
+def suggestion(item: Suggestion, language: str) -> str:
     """Return a suggestion on one line: the setting, from what to what, and why."""
-    before, then = (value(made.path, each, language) for each in (made.before, made.value))
-    return f"{title(made.path, language)}: {before} → {then}. {made.reason.text(language)}"
+    before, then = (value(item.path, each, language) for each in (item.before, item.value))
+    return f"{title(item.path, language)}: {before} → {then}. {item.reason.text(language)}"
 
 
 def suggestions(advice: Advice, language: str) -> list[tuple[str, str]]:
     """Return the suggestions as a list of choices offers them: words and path."""
-    return [(suggestion(made, language), made.path) for made in advice.suggestions]
+    return [(suggestion(item, language), item.path) for item in advice.suggestions]
 
 
-def advice(found: Advice, language: str, applied: Collection[str] | None = None) -> str:
+def advice(result: Advice, language: str, applied: Collection[str] | None = None) -> str:
     """Return what the suggestions were drawn from, what no setting mends, and which were applied (their paths)."""
-    told = [f'<p class="hint">{html.escape(" ".join(each.text(language) for each in found.read))}</p>']
-    told += [f'<p class="told">⚠ {html.escape(" ".join(lines(each, language)))}</p>' for each in found.warnings]
-    if not found.suggestions:
-        told.append(f'<p class="good">{html.escape(text("suggest.nothing", language))}</p>')
+    parts = [f'<p class="hint">{html.escape(" ".join(each.text(language) for each in result.read))}</p>']
+    parts += [f'<p class="told">⚠ {html.escape(" ".join(lines(each, language)))}</p>' for each in result.warnings]
+    if not result.suggestions:
+        parts.append(f'<p class="good">{html.escape(text("suggest.nothing", language))}</p>')
     if applied is not None:
-        told.append(f'<p class="good">{html.escape(text("ui.suggest.applied", language, count=len(applied)))}</p>')
-        made = [suggestion(each, language) for each in found.suggestions if each.path in applied]
-        told.append(f"<ul>{''.join(f'<li>{html.escape(each)}</li>' for each in made)}</ul>")
-    return "".join(told)
+        parts.append(f'<p class="good">{html.escape(text("ui.suggest.applied", language, count=len(applied)))}</p>')
+        applied_items = [suggestion(each, language) for each in result.suggestions if each.path in applied]
+        parts.append(f"<ul>{''.join(f'<li>{html.escape(each)}</li>' for each in applied_items)}</ul>")
+    return "".join(parts)
 
 
 def command_line(config: RunConfig, language: str) -> str:
@@ -141,5 +141,5 @@ def command_line(config: RunConfig, language: str) -> str:
     hint = "ui.recipe.command_file" if command.needs_file(config) else "ui.recipe.command_help"
     label = html.escape(text("ui.recipe.command", language))
     line = html.escape(command.shell_line(config))
-    shown = f'<pre class="command" tabindex="0" role="region" aria-label="{label}">{line}</pre>'
-    return f'{shown}<p class="hint">{html.escape(text(hint, language))}</p>'
+    command_html = f'<pre class="command" tabindex="0" role="region" aria-label="{label}">{line}</pre>'
+    return f'{command_html}<p class="hint">{html.escape(text(hint, language))}</p>'

@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.data.preview import Preview
 from studio.i18n import text
-from studio.ui.look import Column, Look
+from studio.ui.data_state import Column, DataState
 from studio.ui.views import empty
 
 MOST_TOKENS = 1500
@@ -19,24 +19,24 @@ LABELS = ("context", "trained", "cut")
 
 def tokens_html(spans: Sequence[tuple[str, str]], language: str) -> str:
     """Return the tokens of a row, marked as trained, context or cut; special tokens and line ends are visible."""
-    kept: Iterable[str]
+    token_spans: Iterable[str]
     if len(spans) <= MOST_TOKENS * 1.2:
-        kept = (_token(*span) for span in spans)
+        token_spans = (_token(*span) for span in spans)
     else:
         end = MOST_TOKENS // 5
         gap = text("ui.preview.gap", language, n=f"{len(spans) - MOST_TOKENS - end:,}")
-        kept = [
+        token_spans = [
             *(_token(*span) for span in spans[:MOST_TOKENS]),
             f'<span class="gap">{html.escape(gap)}</span>',
             *(_token(*span) for span in spans[-end:]),
         ]
-    there = {label for _, label in spans}
+    labels = {label for _, label in spans}
     keys = (
         f'<span class="t {label}">{html.escape(text(f"ui.tokens.{label}", language))}</span>'
         for label in LABELS
-        if label in there
+        if label in labels
     )
-    return f'<p class="token-keys">{"".join(keys)}</p><div class="tokens">{"".join(kept)}</div>'
+    return f'<p class="token-keys">{"".join(keys)}</p><div class="tokens">{"".join(token_spans)}</div>'
 
 
 def answers_html(preview: Preview, language: str) -> str:
@@ -57,8 +57,8 @@ def _side(side: str, spans: Sequence[tuple[str, str]], language: str) -> str:
 
 def _token(words: str, label: str) -> str:
     special = " special" if _SPECIAL.fullmatch(words.strip()) else ""
-    shown = html.escape(words).replace("\n", '<i aria-hidden="true">↵</i>\n')
-    return f'<span class="t {html.escape(label)}{special}">{shown}</span>'
+    words_html = html.escape(words).replace("\n", '<i aria-hidden="true">↵</i>\n')
+    return f'<span class="t {html.escape(label)}{special}">{words_html}</span>'
 
 
 def tokens_line(tokens: int, trained: int, ends: bool, language: str) -> str:
@@ -78,8 +78,8 @@ def raw_row(row: Mapping[str, Any], columns: Sequence[Column], language: str) ->
         use = uses.get(name) or next((u for n, u in uses.items() if u and n.startswith(f"{name}.")), "")
         words = "" if value is None else str(value)
         cut = len(words) > LONGEST_VALUE
-        shown = html.escape(words[:LONGEST_VALUE]) + (" …" if cut else "")
-        items.append(f"<dt>{html.escape(name)}{_use(use, language)}</dt><dd>{shown or '<i>—</i>'}</dd>")
+        value_html = html.escape(words[:LONGEST_VALUE]) + (" …" if cut else "")
+        items.append(f"<dt>{html.escape(name)}{_use(use, language)}</dt><dd>{value_html or '<i>—</i>'}</dd>")
     return f'<dl class="raw">{"".join(items)}</dl>'
 
 
@@ -87,14 +87,14 @@ def _use(use: str, language: str) -> str:
     return f' <span class="use">{html.escape(text(f"ui.columns.{use}", language))}</span>' if use else ""
 
 
-def table_html(look: Look, language: str) -> str:
+def table_html(state: DataState, language: str) -> str:
     """Return the first raw rows as a table, the columns in use marked."""
-    if not look.cells:
+    if not state.cells:
         return empty("ui.rows.empty", language)
-    insides = tuple(f"{column.name}." for column in look.columns)  # of which a column is a part
-    shown = [number for number, column in enumerate(look.columns) if not column.name.startswith(insides)]
-    heads = "".join(_head(look.columns[number], look.columns, language) for number in shown)
-    body = "".join(_row(number, cells, look, shown, language) for number, cells in enumerate(look.cells, 1))
+    insides = tuple(f"{column.name}." for column in state.columns)  # of which a column is a part
+    column_numbers = [number for number, column in enumerate(state.columns) if not column.name.startswith(insides)]
+    heads = "".join(_head(state.columns[number], state.columns, language) for number in column_numbers)
+    body = "".join(_row(number, cells, state, column_numbers, language) for number, cells in enumerate(state.cells, 1))
     caption = html.escape(text("ui.rows.title", language))
     return (
         f'<div class="rows-box" tabindex="0" role="group" aria-label="{caption}">'
@@ -109,35 +109,36 @@ def _head(column: Column, columns: Sequence[Column], language: str) -> str:
     return f'<th scope="col"{kind}>{html.escape(column.name)}{_use(use, language)}</th>'
 
 
-def _row(number: int, cells: Sequence[str], look: Look, shown: Sequence[int], language: str) -> str:
-    if len(cells) != len(look.columns):
+def _row(number: int, cells: Sequence[str], state: DataState, column_numbers: Sequence[int], language: str) -> str:
+    if len(cells) != len(state.columns):
         words = html.escape(text("ui.rows.unreadable", language))
-        inner = f'<td colspan="{len(shown)}"><span class="bad">{words}</span> {html.escape(cells[0])}</td>'
+        inner = f'<td colspan="{len(column_numbers)}"><span class="bad">{words}</span> {html.escape(cells[0])}</td>'
     else:
         inner = "".join(
-            f"<td{' class=used' if look.columns[place].use else ''}>{html.escape(cells[place])}</td>" for place in shown
+            f"<td{' class=used' if state.columns[place].use else ''}>{html.escape(cells[place])}</td>"
+            for place in column_numbers
         )
     return f'<tr><th scope="row">{number}</th>{inner}</tr>'
 
 
-def structure_html(look: Look, language: str, counted: int | None = None) -> str:
+def structure_html(state: DataState, language: str, counted: int | None = None) -> str:
     """Return what the file is: its kind, encoding and rows, and its columns with their types and uses.
 
     `counted` is the number of rows where the look does not know it yet.
     """
-    if not look.columns:
+    if not state.columns:
         return ""
-    facts = [text("ui.structure.hub", language) if look.file_format == "hub" else look.file_format.upper()]
-    if look.encoding:
-        facts.append(look.encoding.upper())
-    rows = look.rows if look.rows is not None else counted
+    facts = [text("ui.structure.hub", language) if state.file_format == "hub" else state.file_format.upper()]
+    if state.encoding:
+        facts.append(state.encoding.upper())
+    rows = state.rows if state.rows is not None else counted
     if rows is not None:
         facts.append(text("ui.structure.rows", language, n=f"{rows:,}"))
-    facts.append(text("ui.structure.columns", language, n=len(look.columns)))
+    facts.append(text("ui.structure.columns", language, n=len(state.columns)))
     items = ""
-    for column in look.columns:
+    for column in state.columns:
         types = " · ".join(text(f"ui.types.{kind}", language) for kind in column.type.split(" | ") if kind)
         use = _use(column.use, language)
         items += f"<li><b>{html.escape(column.name)}</b> <span>{html.escape(types)}</span>{use}</li>"
-    facts_shown = "".join(f"<span>{html.escape(fact)}</span>" for fact in facts)
-    return f'<p class="facts">{facts_shown}</p><ul class="structure">{items}</ul>'
+    facts_html = "".join(f"<span>{html.escape(fact)}</span>" for fact in facts)
+    return f'<p class="facts">{facts_html}</p><ul class="structure">{items}</ul>'

@@ -53,14 +53,14 @@ def _progress(status: Status | None, language: str) -> str:
 def wrong(record: RunMetadata, language: str) -> str:
     """Return what is wrong with a run: its failure, or that its folder was damaged; empty when nothing is."""
     run = record.summary
-    told = box(run.status.error, language) if run.status else ""
+    error_box = box(run.status.error, language) if run.status else ""
     if run.damaged:
         words = text("ui.runs.damaged", language, file=run.damaged)
         first, *rest = (html.escape(line) for line in words.splitlines())
-        told += (
+        error_box += (
             f'<div class="failure" role="alert"><strong>{first}</strong>{"".join(f"<p>{r}</p>" for r in rest)}</div>'
         )
-    return told
+    return error_box
 
 
 def why(record: RunMetadata, language: str) -> str:
@@ -116,7 +116,7 @@ def _caption(key: str, language: str) -> str:
 
 def _pairs(rows: Iterable[tuple[str, str]]) -> str:
     """Return a list of names and values, which are HTML already; empty without any."""
-    items = "".join(f"<dt>{name}</dt><dd>{shown}</dd>" for name, shown in rows)
+    items = "".join(f"<dt>{name}</dt><dd>{cell}</dd>" for name, cell in rows)
     return f'<dl class="known">{items}</dl>' if items else ""
 
 
@@ -156,7 +156,7 @@ def rests_on(record: RunMetadata, language: str) -> str:
         known = [name for name in _RECEIPT if name in versions] + sorted(versions.keys() - set(_RECEIPT))
         rows.append(("versions", html.escape(" · ".join(f"{name} {versions[name]}" for name in known))))
     rows.append(("id", f"<code>{html.escape(run.id)}</code>"))
-    return _pairs((html.escape(text(f"ui.runs.rests.{name}", language)), shown) for name, shown in rows if shown)
+    return _pairs((html.escape(text(f"ui.runs.rests.{name}", language)), cell) for name, cell in rows if cell)
 
 
 def _material(origin: Any, language: str) -> str | None:
@@ -197,12 +197,12 @@ def results(record: RunMetadata, language: str) -> str:
         parts.append(text("ui.runs.checkpoints", language, count=len(record.checkpoints), steps=steps))
     if record.votes:
         parts.append(text("ui.runs.votes", language, count=record.votes))
-    told = "".join(f"<li>{html.escape(part)}</li>" for part in parts)
+    items = "".join(f"<li>{html.escape(part)}</li>" for part in parts)
     boards = "".join(_board(each, language) for each in record.evaluations[:3])
-    if not told and not boards:
+    if not items and not boards:
         return empty("ui.runs.no_results", language)
     hint = "" if boards or not record.can_compare else _caption("ui.runs.no_boards", language)
-    return f'<ul class="left">{told}</ul>{boards}{hint}'
+    return f'<ul class="left">{items}</ul>{boards}{hint}'
 
 
 def _board(evaluation: SavedScoreboard, language: str) -> str:
@@ -243,16 +243,16 @@ def disk(record: RunMetadata, language: str) -> str:
             items.append(
                 f'<dt>{name}</dt><dd><i style="width:{share}%"></i><span>{html.escape(size(count))}</span></dd>'
             )
-    told = text("ui.runs.disk_total", language, size=size(run.bytes))
-    return f'<dl class="disk">{"".join(items)}</dl><p class="caption">{html.escape(told)}</p>'
+    words = text("ui.runs.disk_total", language, size=size(run.bytes))
+    return f'<dl class="disk">{"".join(items)}</dl><p class="caption">{html.escape(words)}</p>'
 
 
 def spare(record: RunMetadata, language: str) -> str:
     """Say what the clean-up of old checkpoints would free and what stays, or why there is nothing to clean."""
     if record.spare_bytes:
         count = len(record.checkpoints) - 1
-        told = text("ui.runs.spare", language, count=count, size=size(record.spare_bytes), step=record.checkpoints[0])
+        words = text("ui.runs.spare", language, count=count, size=size(record.spare_bytes), step=record.checkpoints[0])
     else:
         finished = record.summary.state == "finished"
-        told = text("ui.runs.nothing_spare" if finished else "ui.runs.spare_later", language)
-    return f'<p class="hint">{html.escape(told)}</p>'
+        words = text("ui.runs.nothing_spare" if finished else "ui.runs.spare_later", language)
+    return f'<p class="hint">{html.escape(words)}</p>'

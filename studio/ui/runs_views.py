@@ -1,4 +1,4 @@
-"""From summaries to the list of runs: filtered, sorted, as a table that becomes cards on a phone; and the trash.
+"""From all_runs to the list of runs: filtered, sorted, as a table that becomes cards on a phone; and the trash.
 
 Pure functions without Gradio. Names, notes and whatever else users typed is escaped before it becomes HTML. Buttons
 inside the HTML carry `data-do`; the tab's events know what they ask for.
@@ -48,8 +48,8 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Shown:
-    """How a browser looks at the runs; it keeps this over a reload."""
+class RunsQuery:
+    """What of the runs a browser shows, and in which order; it keeps this over a reload."""
 
     query: str = ""
     state: str = "all"
@@ -62,52 +62,54 @@ class Shown:
     """The sweep that is shown; the newest one without a choice."""
 
     @classmethod
-    def of(cls, kept: Any) -> "Shown":
+    def of(cls, stored: Any) -> "RunsQuery":
         """Read what a browser has kept; whatever it holds, this is one that can be shown."""
-        kept = kept if isinstance(kept, dict) else {}
+        stored = stored if isinstance(stored, dict) else {}
         first = cls()
-        sort, state, most = kept.get("sort"), kept.get("state"), kept.get("most")
-        chosen = [run_id for run_id in kept.get("chosen") or () if isinstance(run_id, str)]
+        sort, state, most = stored.get("sort"), stored.get("state"), stored.get("most")
+        chosen = [run_id for run_id in stored.get("chosen") or () if isinstance(run_id, str)]
         return cls(
-            query=str(kept.get("query") or "")[:200],
+            query=str(stored.get("query") or "")[:200],
             state=state if state in STATES else first.state,
             sort=sort if sort in COLUMNS else first.sort,
-            descending=bool(kept.get("descending", first.descending)),
+            descending=bool(stored.get("descending", first.descending)),
             most=most if isinstance(most, int) and 0 < most <= 100_000 else first.most,
             chosen=tuple(dict.fromkeys(chosen))[:MOST_CHOSEN],
-            open=kept["open"] if isinstance(kept.get("open"), str) else None,
-            sweep=kept["sweep"] if isinstance(kept.get("sweep"), str) else None,
+            open=stored["open"] if isinstance(stored.get("open"), str) else None,
+            sweep=stored["sweep"] if isinstance(stored.get("sweep"), str) else None,
         )
 
-    def sorted_by(self, name: str) -> "Shown":
-        """Return the look after a press on a column's head: the same column turns round."""
+    def sorted_by(self, name: str) -> "RunsQuery":
+        """Return the query after a press on a column's head: the same column turns round."""
         if name not in COLUMNS:
             return self
         descending = not self.descending if name == self.sort else COLUMNS[name].descending
         return replace(self, sort=name, descending=descending)
 
-    def choosing(self, boxes: Collection[str], ticked: Sequence[str]) -> "Shown":
-        """Return the look with the runs chosen that are `ticked` of those that have `boxes` in the list.
+    def choosing(self, boxes: Collection[str], ticked: Sequence[str]) -> "RunsQuery":
+        """Return the query with the runs chosen that are `ticked` of those that have `boxes` in the list.
 
         The others stay as they are, and so does the order.
         """
         stay = [run_id for run_id in self.chosen if run_id in ticked or run_id not in boxes]
         return replace(self, chosen=tuple(dict.fromkeys([*stay, *ticked])))
 
-    def among(self, there: Collection[str]) -> "Shown":
-        """Return the look without the runs that are gone."""
-        chosen = tuple(run_id for run_id in self.chosen if run_id in there)
-        return replace(self, chosen=chosen, open=self.open if self.open in there else None)
+    def among(self, existing: Collection[str]) -> "RunsQuery":
+        """Return the query without the runs that are gone."""
+        chosen = tuple(run_id for run_id in self.chosen if run_id in existing)
+        return replace(self, chosen=chosen, open=self.open if self.open in existing else None)
 
 
-def listed(found: Sequence[Summary], shown: Shown) -> list[Summary]:
+def listed(all_runs: Sequence[Summary], query: RunsQuery) -> list[Summary]:
     """Return the runs that the filters let through, in order; those without the value that sorts come last."""
-    words = shown.query.casefold().split()
-    kept = [run for run in found if _has_state(run, shown.state) and all(word in _searched(run) for word in words)]
-    key = COLUMNS[shown.sort].key
-    known = [run for run in kept if key(run) is not None]
-    known.sort(key=key, reverse=shown.descending)
-    return known + [run for run in kept if key(run) is None]
+    words = query.query.casefold().split()
+    matching = [
+        run for run in all_runs if _has_state(run, query.state) and all(word in _searched(run) for word in words)
+    ]
+    key = COLUMNS[query.sort].key
+    known = [run for run in matching if key(run) is not None]
+    known.sort(key=key, reverse=query.descending)
+    return known + [run for run in matching if key(run) is None]
 
 
 def _has_state(run: Summary, wanted: str) -> bool:
@@ -119,29 +121,31 @@ def _searched(run: Summary) -> str:
     return " ".join((run.name, run.note, run.id, run.preset or "", run.model, run.data)).casefold()
 
 
-def sentence(found: Sequence[Summary], kept: Sequence[Summary], language: str) -> str:
+def sentence(all_runs: Sequence[Summary], matching: Sequence[Summary], language: str) -> str:
     """Say how many runs there are, how many are listed, and what all take on the disk."""
-    if not found:
+    if not all_runs:
         return ""
-    key = "ui.runs.all" if len(kept) == len(found) else "ui.runs.some"
-    told = text(key, language, count=len(found), listed=len(kept), size=size(sum(run.bytes for run in found)))
-    return f'<p class="caption">{html.escape(told)}</p>'
+    key = "ui.runs.all" if len(matching) == len(all_runs) else "ui.runs.some"
+    words = text(
+        key, language, count=len(all_runs), listed=len(matching), size=size(sum(run.bytes for run in all_runs))
+    )
+    return f'<p class="caption">{html.escape(words)}</p>'
 
 
-def table(found: Sequence[Summary], shown: Shown, language: str, now: float, ticked_at: float = 0.0) -> str:
+def table(all_runs: Sequence[Summary], query: RunsQuery, language: str, now: float, ticked_at: float = 0.0) -> str:
     """Return the list as a table, or what to do where there is nothing to list.
 
     `ticked_at` is the newest click on a box that the choice contains, by the page's clock in milliseconds.
     """
-    if not found:
+    if not all_runs:
         return f'<div class="placeholder">{empty("ui.runs.empty", language)}</div>'
-    kept = listed(found, shown)
-    if not kept:
+    matching = listed(all_runs, query)
+    if not matching:
         return f'<div class="placeholder">{empty("ui.runs.none_fits", language)}</div>'
-    heads = "".join(_head(name, shown, language) for name in COLUMNS)
+    heads = "".join(_head(name, query, language) for name in COLUMNS)
     heads = heads.replace('<th data-column="last"', f'{_plain_head("curve", language)}<th data-column="last"', 1)
-    rows = "".join(_row(run, shown, language, now) for run in kept[: shown.most])
-    more = len(kept) - shown.most
+    rows = "".join(_row(run, query, language, now) for run in matching[: query.most])
+    more = len(matching) - query.most
     rest = ""
     if more > 0:
         words = html.escape(text("ui.runs.more", language, count=min(more, MOST_ROWS), left=more))
@@ -156,19 +160,19 @@ def _plain_head(name: str, language: str) -> str:
     return f'<th class="{name}" scope="col">{html.escape(text(f"ui.runs.column.{name}", language))}</th>'
 
 
-def _head(name: str, shown: Shown, language: str) -> str:
+def _head(name: str, query: RunsQuery, language: str) -> str:
     words = html.escape(text(f"ui.runs.column.{name}", language))
-    sorts = shown.sort == name
-    order = f' aria-sort="{"descending" if shown.descending else "ascending"}"' if sorts else ""
-    mark = f'<i aria-hidden="true">{"▼" if shown.descending else "▲"}</i>' if sorts else ""
+    sorts = query.sort == name
+    order = f' aria-sort="{"descending" if query.descending else "ascending"}"' if sorts else ""
+    mark = f'<i aria-hidden="true">{"▼" if query.descending else "▲"}</i>' if sorts else ""
     button = f'<button type="button" id="sort-{name}" data-do="sort" data-sort="{name}">{words}{mark}</button>'
     return f'<th data-column="{name}" scope="col"{order}>{button}</th>'
 
 
-def _row(run: Summary, shown: Shown, language: str, now: float) -> str:
+def _row(run: Summary, query: RunsQuery, language: str, now: float) -> str:
     name, run_id = html.escape(run.name, quote=True), html.escape(run.id, quote=True)
     label = html.escape(text("ui.runs.choose", language, name=run.name), quote=True)
-    checked = " checked" if run.id in shown.chosen else ""
+    checked = " checked" if run.id in query.chosen else ""
     note = f'<span class="note">{html.escape(" ".join(run.note.split()))}</span>' if run.note else ""
     seconds = run.seconds(now)
     cells = {
@@ -269,13 +273,13 @@ def undo(name: str | None, language: str) -> str:
     return f'<p role="status">{html.escape(text("ui.runs.deleted", language, name=name))}</p>' if name else ""
 
 
-def trash(found: Sequence[DeletedRun], language: str) -> str:
+def trash(deleted: Sequence[DeletedRun], language: str) -> str:
     """Return what lies in the trash, each run with the button that puts it back."""
-    if not found:
+    if not deleted:
         return empty("ui.runs.trash_empty", language)
     words = html.escape(text("ui.runs.restore", language))
     items = []
-    for run in found[:MOST_ROWS]:
+    for run in deleted[:MOST_ROWS]:
         name, run_id = html.escape(run.name), html.escape(run.id, quote=True)
         when = html.escape(text("ui.runs.deleted_at", language, time=day_and_time(run.at)))
         label = html.escape(text("ui.runs.restore_this", language, name=run.name), quote=True)
@@ -283,7 +287,7 @@ def trash(found: Sequence[DeletedRun], language: str) -> str:
             f'<li><div><span class="what">{name}</span> <span class="effect">{when}</span></div><button type="button"'
             f' class="act" data-do="restore" data-run="{run_id}" aria-label="{label}">{words}</button></li>'
         )
-    more = len(found) - len(items)
+    more = len(deleted) - len(items)
     rest = f'<p class="hint">{html.escape(text("ui.runs.trash_more", language, count=more))}</p>' if more > 0 else ""
     hint = f'<p class="hint">{html.escape(text("ui.runs.trash_kept", language))}</p>'
     return f'{hint}<ul class="problems">{"".join(items)}</ul>{rest}'

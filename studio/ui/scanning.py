@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-Going = Callable[[float], None]
-GLANCE = 0.3
+OnProgress = Callable[[float], None]
+UPDATE_SECONDS = 0.3
 """Seconds between two looks at the progress."""
 
 
@@ -23,11 +23,11 @@ class Replaced(Exception):
 class Work:
     """One piece of work and how far it is."""
 
-    def __init__(self, function: Callable[[Going], Any], about: Any = None):
+    def __init__(self, function: Callable[[OnProgress], Any], about: Any = None):
         self._function = function
         self.about = about
         """What the work is about, for who would begin it again."""
-        self._asked_to_end = threading.Event()
+        self._stop_requested = threading.Event()
         self._done = threading.Event()
         self.share: float | None = None
         """Share done, from 0 to 1; None before the work says so."""
@@ -43,20 +43,20 @@ class Work:
 
     def cancel(self) -> None:
         """End the work at its next step."""
-        self._asked_to_end.set()
+        self._stop_requested.set()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until the work is done, at most `seconds`; return whether it is."""
         return self._done.wait(seconds)
 
-    def _going(self, share: float) -> None:
-        if self._asked_to_end.is_set():
+    def _report(self, share: float) -> None:
+        if self._stop_requested.is_set():
             raise Cancelled
         self.share = share
 
     def _run(self) -> None:
         try:
-            self.result = self._function(self._going)
+            self.result = self._function(self._report)
         except BaseException as error:  # told by whoever waits
             self.error = error
         finally:
@@ -67,7 +67,7 @@ _newest: dict[str, Work] = {}
 _lock = threading.Lock()
 
 
-def begin(session: str, function: Callable[[Going], Any], about: Any = None) -> Work:
+def begin(session: str, function: Callable[[OnProgress], Any], about: Any = None) -> Work:
     """Start work for a session; what it had going on is ended."""
     with _lock:
         drop(session)
@@ -105,12 +105,12 @@ def follow(session: str, work: Work) -> Iterator[float | None]:
 
     Raises `Replaced`, which changes nothing on the page, where other work has taken its place.
     """
-    told: float | None = -1.0
+    reported: float | None = -1.0
     try:
-        while not work.wait(GLANCE):
-            if work.share != told and not work.replaced:
-                told = work.share
-                yield told
+        while not work.wait(UPDATE_SECONDS):
+            if work.share != reported and not work.replaced:
+                reported = work.share
+                yield reported
         if work.replaced:
             raise Replaced
     finally:

@@ -15,7 +15,7 @@ from studio.i18n import text
 from studio.reports.comparison_card import Card, format_signed
 from studio.ui import difference
 from studio.ui.compare_views import pieces
-from studio.ui.views import bar, column_label, empty, said
+from studio.ui.views import bar, column_label, empty, one_line
 
 Order = Literal["wins", "losses", "all"]
 ORDERS: tuple[Order, ...] = ("wins", "losses", "all")
@@ -25,20 +25,20 @@ _SHORT = 120
 _HEADS = ("measure", "before", "after", "reference", "gain", "verdict")
 
 
-def progress(evaluation: Evaluation | None, language: str, going: bool) -> str:
+def progress(evaluation: Evaluation | None, language: str, is_running: bool) -> str:
     """Return how far an evaluation is, as a bar and in words."""
     if evaluation is None:
-        return empty("ui.score.loading" if going else "ui.score.empty", language)
+        return empty("ui.score.loading" if is_running else "ui.score.empty", language)
     values = {"done": evaluation.done, "total": evaluation.total}
     if evaluation.board is not None:
         key = "ui.score.done"
-    elif going:
+    elif is_running:
         key = "ui.score.scoring" if evaluation.done == evaluation.total else "ui.score.going"
     else:
         key = "ui.score.stopped"
     label = text(key, language, **values)
     share = evaluation.done / evaluation.total if evaluation.total else None
-    notes = "".join(f'<p class="hint">{html.escape(said(note, language))}</p>' for note in evaluation.notes)
+    notes = "".join(f'<p class="hint">{html.escape(one_line(note, language))}</p>' for note in evaluation.notes)
     return f'<div class="scan">{bar(share, label)}<span>{html.escape(label)}</span></div>{notes}'
 
 
@@ -67,9 +67,9 @@ def measures(board: Scoreboard | None, language: str) -> str:
     heads = "".join(f'<th scope="col">{html.escape(text(f"card.{name}", language))}</th>' for name in _HEADS)
     lines = []
     for row in card.rows:
-        told = html.escape(text(f"compare.measures.{row.name}.help", language), quote=True)
+        tip = html.escape(text(f"compare.measures.{row.name}.help", language), quote=True)
         title = (
-            f'<th scope="row" title="{told}">{html.escape(row.title)} <small>{html.escape(row.direction)}</small></th>'
+            f'<th scope="row" title="{tip}">{html.escape(row.title)} <small>{html.escape(row.direction)}</small></th>'
         )
         figures = {"before": row.before, "after": row.after, "reference": row.reference, "gain": row.gain}
         cells = "".join(_cell(text(f"card.{name}", language), value) for name, value in figures.items())
@@ -122,9 +122,9 @@ def _row(evaluation: Evaluation, number: int, language: str) -> str:
     before, after = evaluation.pairs[number]
     gain = evaluation.board.gains[number] if evaluation.board is not None else None
     mark = "" if gain is None else f'<b class="gain {"up" if gain > 0 else "down"}">{_signed(gain)}</b>'
-    asked = " ".join(before.prompt.split())
-    short = asked if len(asked) <= _SHORT else asked[:_SHORT] + " …"
-    found = difference.compare(before.answer, after.answer)
+    question = " ".join(before.prompt.split())
+    short = question if len(question) <= _SHORT else question[:_SHORT] + " …"
+    differences = difference.compare(before.answer, after.answer)
     whole = f'<div class="asked">{html.escape(before.prompt)}</div>'
     if before.reference:
         title = html.escape(text("card.reference", language))
@@ -132,7 +132,7 @@ def _row(evaluation: Evaluation, number: int, language: str) -> str:
     sides = "".join(
         f'<div class="{kind}"><small>{html.escape(text(f"ui.compare.{name}", language))}</small>'
         f"{pieces(part, kind) or '–'}</div>"
-        for name, kind, part in (("before", "one", found.one), ("after", "two", found.two))
+        for name, kind, part in (("before", "one", differences.one), ("after", "two", differences.two))
     )
     summary = f"<summary><span>{number + 1}</span><q>{html.escape(short)}</q>{mark}</summary>"
     return f'<details class="pair">{summary}{whole}<div class="two-sides">{sides}</div></details>'

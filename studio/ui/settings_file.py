@@ -33,7 +33,7 @@ def take(text: str) -> tuple[RunConfig, tuple[Message, ...]]:
         launch.refuse_folder(named)
     if config.data.source.kind == "bundled":
         presets.data_file(config.data.source.name)
-    told, changes = [], {}
+    notes, changes = [], {}
     for section in ("data.source", "data.validation"):
         path = f"{section}.name"
         named = value_of(config, path)
@@ -44,8 +44,8 @@ def take(text: str) -> tuple[RunConfig, tuple[Message, ...]]:
             raise DataError("data.not_here", name=uploads.base_name(named), path=named)
         changes[path] = str(upload)
         if upload.name != uploads.base_name(named):
-            told.append(message("ui.recipe.stands_in", file=uploads.base_name(named), upload=upload.name))
-    return config.with_settings(changes), tuple(told)
+            notes.append(message("ui.recipe.stands_in", file=uploads.base_name(named), upload=upload.name))
+    return config.with_settings(changes), tuple(notes)
 
 
 def _may_be_read(named: str) -> bool:
@@ -68,10 +68,10 @@ def as_chosen(config: RunConfig) -> RunConfig:
     if config.data.mapping is None or not source.is_local(data):
         return config
     try:
-        found = prepare.mapping(data, config.train.method).mapping
+        detected = prepare.mapping(data, config.train.method).mapping
     except (StudioError, OSError):  # told on the Data tab
         return config
-    return config.with_settings({"data.mapping": None}) if found == config.data.mapping else config
+    return config.with_settings({"data.mapping": None}) if detected == config.data.mapping else config
 
 
 def preset_of(config: RunConfig) -> str | None:

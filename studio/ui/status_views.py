@@ -17,55 +17,57 @@ from studio.ui.views import bar, doing, duration, empty, run_name, share
 NOT_KNOWN = "–"
 
 
-def time_left(glance: RunSnapshot) -> float | None:
+def time_left(snapshot: RunSnapshot) -> float | None:
     """Return the seconds that the rest of the steps will take at the speed of the last ones; None before there is one.
 
     Evaluations and saves in between are part of that speed.
     """
-    status, pace = glance.status, glance.seconds_per_step
+    status, pace = snapshot.status, snapshot.seconds_per_step
     if status.state is not State.TRAINING or pace is None or not 0 < status.step < status.total:
         return None
     return pace * (status.total - status.step)
 
 
-def took(glance: RunSnapshot) -> float | None:
+def took(snapshot: RunSnapshot) -> float | None:
     """Return the seconds between the first step and the end; None before there is one."""
-    status = glance.status
+    status = snapshot.status
     return status.ended - status.started if status.ended and status.started else None
 
 
-def figures(glance: RunSnapshot, language: str) -> list[tuple[str, str]]:
+def figures(snapshot: RunSnapshot, language: str) -> list[tuple[str, str]]:
     """Return the run's figures, each with its name; one that is not known yet keeps its place."""
-    status = glance.status
-    told = [("step", f"{status.step:,} / {status.total:,}" if status.total else NOT_KNOWN)]
-    told.append(
-        ("left", _time(time_left(glance), language)) if status.state.alive else ("took", _time(took(glance), language))
+    status = snapshot.status
+    items = [("step", f"{status.step:,} / {status.total:,}" if status.total else NOT_KNOWN)]
+    items.append(
+        ("left", _time(time_left(snapshot), language))
+        if status.state.alive
+        else ("took", _time(took(snapshot), language))
     )
-    told.append(("loss", NOT_KNOWN if glance.loss is None else f"{glance.loss:.2f}"))
-    told.append(("rate", NOT_KNOWN if glance.rate is None else short(glance.rate)))
+    items.append(("loss", NOT_KNOWN if snapshot.loss is None else f"{snapshot.loss:.2f}"))
+    items.append(("rate", NOT_KNOWN if snapshot.rate is None else short(snapshot.rate)))
     if status.state.alive:
-        speed = glance.tokens_per_second
-        told.append(("speed", NOT_KNOWN if speed is None else f"{speed:,.0f}"))
-        told += _taken(glance.usage)
-    return [(text(f"ui.status.names.{name}", language), value) for name, value in told]
+        speed = snapshot.tokens_per_second
+        items.append(("speed", NOT_KNOWN if speed is None else f"{speed:,.0f}"))
+        items += _resources(snapshot.usage)
+    return [(text(f"ui.status.names.{name}", language), value) for name, value in items]
 
 
 def _time(seconds: float | None, language: str) -> str:
     return NOT_KNOWN if seconds is None else duration(seconds, language)
 
 
-def _taken(vitals: ResourceUsage | None) -> list[tuple[str, str]]:
+def _resources(vitals: ResourceUsage | None) -> list[tuple[str, str]]:
     if vitals is None:
         return [("memory", NOT_KNOWN)]
     if vitals.card is None:
         return [("memory", _of(vitals.memory, vitals.machine))]
     card = vitals.card
-    told = [("card", _of(card.used, card.total))]
+    items = [("card", _of(card.used, card.total))]
     if card.temperature is not None:
-        told.append(("temperature", f"{card.temperature} °C"))
+        items.append(("temperature", f"{card.temperature} °C"))
     if card.utilization is not None:
-        told.append(("utilization", f"{card.utilization} %"))
-    return told
+        items.append(("utilization", f"{card.utilization} %"))
+    return items
 
 
 def _of(used: float, total: float) -> str:
@@ -75,47 +77,47 @@ def _of(used: float, total: float) -> str:
 def sign_of_life(silent: float, language: str) -> str:
     """Say that the page may be closed, and when the run was last heard of; a silence of long is a warning."""
     if silent >= SILENT:
-        return _told("bad", "⚠", text("ui.status.silent", language, time=duration(silent, language)))
+        return _figure_list("bad", "⚠", text("ui.status.silent", language, time=duration(silent, language)))
     age = (
         text("ui.status.ago", language, time=duration(silent, language)) if silent else text("ui.status.now", language)
     )
-    return _told("safe", "✓", text("ui.status.safe", language, age=age))
+    return _figure_list("safe", "✓", text("ui.status.safe", language, age=age))
 
 
 SILENT = 30.0
 """Seconds without a sign of life after which something is wrong: it comes once a second, whatever the run does."""
 
 
-def _told(kind: str, sign: str, words: str) -> str:
+def _figure_list(kind: str, sign: str, words: str) -> str:
     return f'<p class="life {kind}"><i aria-hidden="true">{sign}</i> {html.escape(words)}</p>'
 
 
 def status_panel(
     run_id: str | None,
-    glance: RunSnapshot | None,
+    snapshot: RunSnapshot | None,
     language: str,
     stopping: str | None = None,
     silent: float = 0.0,
-    kept: str | None = None,
+    outcome: str | None = None,
 ) -> str:
     """Return how the followed run stands: what it does, its name, a progress bar, its figures, a sign of life.
 
-    What the browser needs to tell of its end is in the attributes. `kept` is what is left of a stopped run: `adapter`,
+    What the browser needs to tell of its end is in the attributes. `outcome` is what a stopped run has left: `adapter`,
     `checkpoint` or `nothing`.
     """
-    if run_id is None or glance is None:
+    if run_id is None or snapshot is None:
         return f'<div class="status">{empty("ui.status.none", language)}</div>'
-    status = glance.status
+    status = snapshot.status
     label = doing(status, language, stopping)
     moving = bar(share(status), label) if status.state.alive or status.total else ""
     named = "".join(
         f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>"
-        for name, value in figures(glance, language)
+        for name, value in figures(snapshot, language)
     )
     at_work = status.state.alive and status.state is not State.QUEUED
-    over = f"kept.{kept}" if kept else f"over.{status.state.value}"
-    life = sign_of_life(silent, language) if at_work else _told("", "", text(f"ui.status.{over}", language))
-    life += remote_views.place(glance.place, status.state.alive, language)
+    over = f"kept.{outcome}" if outcome else f"over.{status.state.value}"
+    life = sign_of_life(silent, language) if at_work else _figure_list("", "", text(f"ui.status.{over}", language))
+    life += remote_views.place(snapshot.place, status.state.alive, language)
     end = text("ui.notify.over", language, run=run_name(run_id), state=text(f"state.{status.state.value}", language))
     gone = text("ui.notify.ended", language, run=run_name(run_id))
     return (
@@ -127,23 +129,23 @@ def status_panel(
     )
 
 
-def run_bar(run_id: str, glance: RunSnapshot, language: str, stopping: str | None = None) -> str:
+def run_bar(run_id: str, snapshot: RunSnapshot, language: str, stopping: str | None = None) -> str:
     """Return the one line about the live run that stands on every tab."""
-    status = glance.status
+    status = snapshot.status
     label = doing(status, language, stopping)
     done = share(status)
     percent = f'<span class="percent">{round(100 * done)} %</span>' if done is not None else ""
-    rest = "".join(f"<span>{html.escape(fact)}</span>" for fact in _facts(glance, language))
+    rest = "".join(f"<span>{html.escape(fact)}</span>" for fact in _facts(snapshot, language))
     return (
         f'<div class="runbar"><span class="name">{html.escape(run_name(run_id))}</span>'
         f'<span class="state">{html.escape(label)}</span>{bar(done, label)}{percent}{rest}</div>'
     )
 
 
-def _facts(glance: RunSnapshot, language: str) -> Sequence[str]:
+def _facts(snapshot: RunSnapshot, language: str) -> Sequence[str]:
     facts = []
-    if (left := time_left(glance)) is not None:
+    if (left := time_left(snapshot)) is not None:
         facts.append(text("ui.status.left", language, time=duration(left, language)))
-    if glance.loss is not None:
-        facts.append(text("ui.status.loss", language, loss=f"{glance.loss:.2f}"))
+    if snapshot.loss is not None:
+        facts.append(text("ui.status.loss", language, loss=f"{snapshot.loss:.2f}"))
     return facts

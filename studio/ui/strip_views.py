@@ -72,13 +72,13 @@ def answers(strip: SampleTimeline, place: Place, language: str, *, state: str = 
     return f'<div class="two-sides">{"".join(_side(*side, language) for side in sides)}</div>'
 
 
-def _side(kind: str, title: str, shown: str, answer: Answer, language: str) -> str:
+def _side(kind: str, title: str, text_html: str, answer: Answer, language: str) -> str:
     head = html.escape(title)
     if not answer.text:
         body = empty("ui.compare.said_nothing", language)
     else:
         more = "" if answer.ended else f'<span class="cut-off" title="{html.escape(_cut(answer, language))}"> …</span>'
-        body = f'<div class="answer">{shown}{more}</div>'
+        body = f'<div class="answer">{text_html}{more}</div>'
     return f'<div class="{kind}" tabindex="0" role="group" aria-label="{head}"><small>{head}</small>{body}</div>'
 
 

@@ -6,19 +6,18 @@ from itertools import groupby
 
 from studio.compare.columns import Column
 from studio.data import speech_levels
-from studio.events import StyleMeasured
+from studio.events import Interval, StyleMeasured
 from studio.i18n import Message, text
 from studio.runs import Run
 from studio.style import prompted_store
-from studio.style.bootstrap import Estimate
 from studio.style.headline import headline
 from studio.style.report import ColumnReport, Curve, CurvePoint, StyleReport
 from studio.style.request import StyleProgress
 from studio.style.strength import StyleWord
-from studio.ui.views import bar, column_label, empty, paragraph, run_name, said
+from studio.ui.views import bar, column_label, empty, one_line, paragraph, run_name
 
 _COLUMNS = ("strength", "fit", "fluency", "ended", "copied", "drift", "tokens")
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 240, 44, 34
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 246, 44, 40
 """The size of the strength curve and of its margins, in units of its view box."""
 _MAX_LABELS = 7
 """Steps that are written under the points of a run."""
@@ -32,32 +31,33 @@ def progress(so_far: StyleProgress, language: str) -> str:
     return f'<div class="scan"><span>{html.escape(words)}</span>{bar(share, words)}<b>{html.escape(count)}</b></div>'
 
 
-def report(found: StyleReport | None, language: str, votes: Sequence[Message] = ()) -> str:
+def report(style_report: StyleReport | None, language: str, votes: Sequence[Message] = ()) -> str:
     """Return all of a report, the sentence that sums it up first; without one, what will be here.
 
     `votes` say who won between the adapter and its rivals.
     """
-    if found is None:
+    if style_report is None:
         return empty("ui.style.empty", language)
-    parts = [f'<p class="headline">{html.escape(said(headline(found), language))}</p>']
-    if found.verdict:
+    parts = [f'<p class="headline">{html.escape(one_line(headline(style_report), language))}</p>']
+    if style_report.verdict:
         parts.append(
-            f'<p class="verdict {found.verdict.winner}">{html.escape(said(found.verdict.reason, language))}</p>'
+            f'<p class="verdict {style_report.verdict.winner}">'
+            f"{html.escape(one_line(style_report.verdict.reason, language))}</p>"
         )
         parts += [paragraph(sentence, language, "hint") for sentence in votes]
-        if found.verdict.winner == "prompt":
-            parts.append(_prompt(found, language))
-    if found.columns:
-        parts.append(_table(found, language))
-        values = {"candidates": found.candidates, "chance": f"{100 / found.candidates:.0f}"}
-        legend = text("style.legend", language, spread=f"{found.author_spread:.2f}", **values)
-        measured = text("ui.style.measured", language, prompts=len(found.prompts))
+        if style_report.verdict.winner == "prompt":
+            parts.append(_prompt(style_report, language))
+    if style_report.columns:
+        parts.append(_table(style_report, language))
+        values = {"candidates": style_report.candidates, "chance": f"{100 / style_report.candidates:.0f}"}
+        legend = text("style.legend", language, spread=f"{style_report.author_spread:.2f}", **values)
+        measured = text("ui.style.measured", language, prompts=len(style_report.prompts))
         parts.append(f'<p class="hint">{html.escape(measured)} {html.escape(legend)}</p>')
-        parts.append(_speech(found, language))
-    if found.curve:
-        parts.append(curve(found.curve, language))
-    parts += [_words(side, words, language) for side, words in _sides(found) if words]
-    parts += [paragraph(note, language, "hint") for note in found.notes]
+        parts.append(_speech(style_report, language))
+    if style_report.curve:
+        parts.append(curve(style_report.curve, language))
+    parts += [_words(side, words, language) for side, words in _sides(style_report) if words]
+    parts += [paragraph(note, language, "hint") for note in style_report.notes]
     return "".join(parts)
 
 
@@ -70,24 +70,24 @@ def not_measured(column: Column, others: Sequence[StyleReport], language: str) -
         if each.column and not each.column.is_base
     )
     words = text("ui.style.not_measured", language, column=column_label(column, language), measured=" · ".join(titles))
-    drawn = next((each.curve for each in others if each.curve), None)
-    return f'<p class="empty">{html.escape(words)}</p>' + (curve(drawn, language) if drawn else "")
+    strength_curve = next((each.curve for each in others if each.curve), None)
+    return f'<p class="empty">{html.escape(words)}</p>' + (curve(strength_curve, language) if strength_curve else "")
 
 
 def words_of_data(measured: tuple[Run, StyleReport] | None, language: str) -> str:
     """Return what the style of some rows is, by the meter of a run on them; empty without one."""
     if measured is None:
         return ""
-    run, found = measured
-    told = html.escape(text("ui.style.of_data", language, run=run_name(run.id)))
-    words = "".join(_words(side, words, language) for side, words in _sides(found) if words)
-    return f'<section class="style-of-data"><h3>{told}</h3>{words}</section>' if words else ""
+    run, report_of_run = measured
+    words_line = html.escape(text("ui.style.of_data", language, run=run_name(run.id)))
+    words = "".join(_words(side, words, language) for side, words in _sides(report_of_run) if words)
+    return f'<section class="style-of-data"><h3>{words_line}</h3>{words}</section>' if words else ""
 
 
-def underlined(answer: str, found: StyleReport | None, language: str) -> str:
+def underlined(answer: str, style_report: StyleReport | None, language: str) -> str:
     """Return an answer whose words with n-grams of the largest weight are underlined, each with whose style it is."""
     kinds: list[tuple[float, str, StyleWord] | None] = [None] * len(answer)
-    for side, words in _sides(found) if found else []:
+    for side, words in _sides(style_report) if style_report else []:
         for word in words:
             for start, end in _places(answer, word.ngram):
                 for at in range(start, end):
@@ -98,8 +98,8 @@ def underlined(answer: str, found: StyleReport | None, language: str) -> str:
         piece = html.escape("".join(answer[at] for at in places))
         if kind:
             _, side, word = kind
-            told = f"{text(f'style.words.{side}', language)}: “{word.ngram}” ({word.weight:+.1f})"
-            piece = f'<mark class="carries {side}" title="{html.escape(told, quote=True)}">{piece}</mark>'
+            tooltip = f"{text(f'style.words.{side}', language)}: “{word.ngram}” ({word.weight:+.1f})"
+            piece = f'<mark class="carries {side}" title="{html.escape(tooltip, quote=True)}">{piece}</mark>'
         parts.append(piece)
     return "".join(parts)
 
@@ -120,23 +120,23 @@ def _places(answer: str, ngram: str) -> Iterator[tuple[int, int]]:
             yield max(0, start), end
 
 
-def _sides(found: StyleReport) -> list[tuple[str, Sequence[StyleWord]]]:
-    return [("author", found.author_words), ("base", found.base_words)]
+def _sides(style_report: StyleReport) -> list[tuple[str, Sequence[StyleWord]]]:
+    return [("author", style_report.author_words), ("base", style_report.base_words)]
 
 
-def figures(found: StyleReport, language: str) -> str:
+def figures(style_report: StyleReport, language: str) -> str:
     """Return the figures of all columns alone; the reason where nothing could be measured."""
-    return _table(found, language) if found.columns else paragraph(headline(found), language)
+    return _table(style_report, language) if style_report.columns else paragraph(headline(style_report), language)
 
 
-def _table(found: StyleReport, language: str) -> str:
+def _table(style_report: StyleReport, language: str) -> str:
     heads = "".join(f'<th scope="col">{html.escape(text(f"style.columns.{name}", language))}</th>' for name in _COLUMNS)
     first = html.escape(text("style.columns.column", language))
     rows = "".join(
         f'<tr><th scope="row">{html.escape(column_label(column, language))}</th>'
         + "".join(f"<td>{cell}</td>" for cell in _cells(column, language))
         + "</tr>"
-        for column in found.columns
+        for column in style_report.columns
     )
     return (
         f'<div class="scroll" tabindex="0"><table class="style"><thead><tr><th scope="col">{first}</th>{heads}</tr>'
@@ -162,15 +162,16 @@ def _cells(column: ColumnReport, language: str) -> list[str]:
     ]
 
 
-def _interval(estimate: Estimate, factor: float = 1.0) -> str:
+def _interval(estimate: Interval, factor: float = 1.0) -> str:
     value, low, high = (factor * each for each in (estimate.value, estimate.low, estimate.high))
     return f"<b>{value:z.0f} %</b> <small>[{low:z.0f}–{high:z.0f}]</small>"
 
 
-def _speech(found: StyleReport, language: str) -> str:
+def _speech(style_report: StyleReport, language: str) -> str:
     """Return the Korean speech levels of each column's answers; empty where none has any."""
     described = {
-        column_label(column, language): speech_levels.describe(column.answers, language) for column in found.columns
+        column_label(column, language): speech_levels.describe(column.answers, language)
+        for column in style_report.columns
     }
     items = "".join(
         f"<dt>{html.escape(title)}</dt><dd>{html.escape(levels)}</dd>" for title, levels in described.items() if levels
@@ -185,50 +186,51 @@ def _words(side: str, words: Sequence[StyleWord], language: str) -> str:
     return f'<div class="style-words {side}"><strong>{title}</strong><ul>{items}</ul></div>'
 
 
-def _prompt(found: StyleReport, language: str) -> str:
+def _prompt(style_report: StyleReport, language: str) -> str:
     """Return the prompt that does as well, to be copied."""
-    if found.prompted is None or found.prompted.column is None:
+    if style_report.prompted is None or style_report.prompted.column is None:
         return ""
     title = html.escape(text("ui.style.prompt", language))
-    prompt = html.escape(prompted_store.to_text(found.prompted.column))
+    prompt = html.escape(prompted_store.to_text(style_report.prompted.column))
     return f'<details><summary>{title}</summary><pre id="style-prompt">{prompt}</pre></details>'
 
 
-def use(found: StyleReport | None, language: str) -> str:
+def use(style_report: StyleReport | None, language: str) -> str:
     """Return the words of the button that uses the recommended strength; empty without one."""
-    if not (found and found.curve):
+    if not (style_report and style_report.curve):
         return ""
-    return text("ui.style.use", language, percent=f"{100 * found.curve.recommended:g}")
+    return text("ui.style.use", language, percent=f"{100 * style_report.curve.recommended:g}")
 
 
 # The strength curve, and the points of a run
 
 
-def curve(found: Curve, language: str) -> str:
+def curve(measured: Curve, language: str) -> str:
     """Return style and fit over the adapter's strength as a picture, with the strength to use and why."""
-    factors = [point.factor for point in found.points]
+    factors = [point.factor for point in measured.points]
     picture = _picture(
-        found.points,
+        measured.points,
         factors,
         [f"{100 * factor:g} %" for factor in factors],
-        found.recommended,
+        measured.recommended,
         text("style.curve.title", language),
         text("style.curve.strength", language),
         language,
     )
-    return f'<figure class="strength-curve">{picture}{paragraph(found.reason, language)}</figure>'
+    return f'<figure class="strength-curve">{picture}{paragraph(measured.reason, language)}</figure>'
 
 
-def points(found: Sequence[StyleMeasured], kept: int | None, language: str) -> str:
-    """Return style and fit over the steps of a run as a picture, with the step that is `kept`; empty below two."""
-    if len(found) < 2:
+def points(measurements: Sequence[StyleMeasured], kept_step: int | None, language: str) -> str:
+    """Return style and fit over the steps of a run as a picture, with the `kept_step`; empty below two."""
+    if len(measurements) < 2:
         return ""
-    found = sorted(found, key=lambda point: point.step)
-    steps = [point.step for point in found]
+    measurements = sorted(measurements, key=lambda point: point.step)
+    steps = [point.step for point in measurements]
     every = -(-len(steps) // _MAX_LABELS)
     labels = [f"{step:,}" if place % every == 0 else "" for place, step in enumerate(steps)]
     title, axis = text("ui.curves.style", language), text("ui.loss.x", language)
-    return f'<figure class="strength-curve">{_picture(found, steps, labels, kept, title, axis, language)}</figure>'
+    picture = _picture(measurements, steps, labels, kept_step, title, axis, language)
+    return f'<figure class="strength-curve">{picture}</figure>'
 
 
 def _picture(

@@ -35,17 +35,17 @@ def title(path: str, language: str) -> str:
 
 def drawing(plan: SweepPlan, trials: Sequence[Trial], language: str) -> str:
     """Return the picture of a sweep: a line for each run through its settings to its score; words without two."""
-    said = text("ui.sweep.picture", language, score=text(f"ui.sweep.score.{plan.by}", language))
-    drawn = picture.draw(
+    caption = text("ui.sweep.picture", language, score=text(f"ui.sweep.score.{plan.by}", language))
+    svg = picture.draw(
         plan,
         trials,
-        title=said,
+        title=caption,
         score=text(f"ui.sweep.score.{plan.by}", language),
         name_of=lambda path: title(path, language),
     )
-    if not drawn:
+    if not svg:
         return f'<p class="empty">{html.escape(text("ui.sweep.no_picture", language))}</p>'
-    return f'<div class="scrolls sweep-picture" tabindex="0">{drawn}</div><p class="caption">{html.escape(said)}</p>'
+    return f'<div class="scrolls sweep-picture" tabindex="0">{svg}</div><p class="caption">{html.escape(caption)}</p>'
 
 
 def score(trial: Trial, language: str) -> str:
@@ -120,18 +120,20 @@ def foretold(expected: Forecast, language: str) -> str:
     if expected.blocks:
         return problems(expected.blocks, language)
     if expected.seconds is None:
-        said = text("ui.sweep.runs", language, count=expected.runs)
+        estimate = text("ui.sweep.runs", language, count=expected.runs)
     else:
-        said = text("ui.sweep.foretold", language, count=expected.runs, time=duration(expected.seconds, language))
+        estimate = text("ui.sweep.foretold", language, count=expected.runs, time=duration(expected.seconds, language))
     warnings = "".join(f"<li>{html.escape(warning.text(language))}</li>" for warning in expected.warnings)
-    return f'<p role="status"><strong>{html.escape(said)}</strong></p>' + (f"<ul>{warnings}</ul>" if warnings else "")
+    return f'<p role="status"><strong>{html.escape(estimate)}</strong></p>' + (
+        f"<ul>{warnings}</ul>" if warnings else ""
+    )
 
 
-def problems(found: Sequence[Message], language: str) -> str:
+def problems(messages: Sequence[Message], language: str) -> str:
     """Return the combinations that cannot be, each with its reason."""
-    lines = [" ".join(problem.text(language).splitlines()) for problem in found[:_MOST_PROBLEMS]]
-    if len(found) > len(lines):
-        lines.append(text("ui.sweep.more_problems", language, count=len(found) - len(lines)))
+    lines = [" ".join(problem.text(language).splitlines()) for problem in messages[:_MOST_PROBLEMS]]
+    if len(messages) > len(lines):
+        lines.append(text("ui.sweep.more_problems", language, count=len(messages) - len(lines)))
     items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
     head = html.escape(text("ui.sweep.cannot", language))
     return f'<div class="failure" role="alert"><strong>{head}</strong><ul>{items}</ul></div>'

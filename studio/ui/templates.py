@@ -13,8 +13,8 @@ OWN = "own"
 
 def own(prompt: Sequence[str], joined: str, completion: str | None) -> str:
     """Make a template of the columns in use; several prompt columns stand under the name of all of them, `joined`."""
-    asked = prompt[0] if len(prompt) == 1 else joined
-    return f"### question: {{{asked}}}\n### answer: {{{completion or 'answer'}}}"
+    prompt_text = prompt[0] if len(prompt) == 1 else joined
+    return f"### question: {{{prompt_text}}}\n### answer: {{{completion or 'answer'}}}"
 
 
 def template(name: str, prompt: Sequence[str], joined: str, completion: str | None) -> str:

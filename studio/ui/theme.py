@@ -62,7 +62,7 @@ _INK = Color(
 
 def theme() -> Base:
     """Return the theme."""
-    look = Base(
+    base = Base(
         primary_hue=_TEAL,
         secondary_hue=_TEAL,
         neutral_hue=_INK,
@@ -74,7 +74,7 @@ def theme() -> Base:
         font=FONTS,
         font_mono=MONO,
     )
-    return look.set(
+    return base.set(
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",
         body_text_color="*neutral_800",

@@ -16,17 +16,17 @@ def keep(path: str) -> Path:
     """Copy an uploaded file to `<home>/uploads` and return where it is; the same file is kept once."""
     source = Path(path)
     folder = shared_folder(home(), "uploads")
-    kept = folder / f"{_stem(source.stem)}-{sha256(source)[:12]}{source.suffix.lower()}"
-    if not kept.exists():
-        draft = kept.with_name(f".{kept.name}.draft")
+    target = folder / f"{_stem(source.stem)}-{sha256(source)[:12]}{source.suffix.lower()}"
+    if not target.exists():
+        draft = target.with_name(f".{target.name}.draft")
         with contextlib.suppress(FileNotFoundError):
             draft.unlink()
         try:
             os.link(source, draft)  # at once, also for a gigabyte
         except OSError:
             shutil.copyfile(source, draft)
-        draft.rename(kept)
-    return kept
+        draft.rename(target)
+    return target
 
 
 def _stem(name: str) -> str:
@@ -55,8 +55,8 @@ def title_of(path: Path) -> str:
 def find(named: str) -> Path | None:
     """Return the upload that a path of another machine means: the same file, else the newest of the same name."""
     wanted = PureWindowsPath(named)
-    kept = [path for path in (home() / "uploads").glob("*") if path.is_file()]
-    same = [path for path in kept if path.name == wanted.name]
+    files = [path for path in (home() / "uploads").glob("*") if path.is_file()]
+    same = [path for path in files if path.name == wanted.name]
     pattern = re.compile(re.escape(_stem(wanted.stem)) + f"-{_DIGEST}" + re.escape(wanted.suffix.lower()))
-    found = same or [path for path in kept if pattern.fullmatch(path.name)]
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+    matching = same or [path for path in files if pattern.fullmatch(path.name)]
+    return max(matching, key=lambda path: path.stat().st_mtime, default=None)

@@ -30,12 +30,12 @@ def choice_title(name: str) -> Message | str:
     return message(f"ui.choice.{name}") if has(f"ui.choice.{name}") else name
 
 
-def said(told: Message, language: str) -> str:
+def one_line(text_message: Message, language: str) -> str:
     """Put a message into words on one line; one that this version does not know is shown as its key."""
     try:
-        return " ".join(told.text(language).splitlines())
+        return " ".join(text_message.text(language).splitlines())
     except KeyError:
-        return told.key
+        return text_message.key
 
 
 # State, progress and time
@@ -97,9 +97,9 @@ def bar(done: float | None, label: str) -> str:
 # Words
 
 
-def paragraph(told: Message, language: str, kind: str = "") -> str:
+def paragraph(text_message: Message, language: str, kind: str = "") -> str:
     """Return a message as one paragraph."""
-    return f'<p class="{html.escape(kind)}">{html.escape(said(told, language))}</p>'
+    return f'<p class="{html.escape(kind)}">{html.escape(one_line(text_message, language))}</p>'
 
 
 def choices_html(choices: Iterable[tuple[str, str, Message]], language: str) -> str:
@@ -107,8 +107,8 @@ def choices_html(choices: Iterable[tuple[str, str, Message]], language: str) -> 
     items = []
     for name, value, reason in choices:
         title = choice_title(name)
-        shown = said(title, language) if isinstance(title, Message) else title
-        parts = html.escape(shown), html.escape(value), html.escape(said(reason, language))
+        title_text = one_line(title, language) if isinstance(title, Message) else title
+        parts = html.escape(title_text), html.escape(value), html.escape(one_line(reason, language))
         items.append("<dt>{}</dt><dd><strong>{}</strong> <span>{}</span></dd>".format(*parts))
     return f'<dl class="choices">{"".join(items)}</dl>'
 

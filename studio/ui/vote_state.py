@@ -28,7 +28,7 @@ class VoteState(NamedTuple):
     """What a session knows of a vote."""
 
     run_id: str | None = None
-    found: Evaluation | None = None
+    evaluation: Evaluation | None = None
     """The evaluation whose answers are voted on, two to each prompt."""
     voter: str = ""
     mark: str = ""
@@ -36,7 +36,7 @@ class VoteState(NamedTuple):
     item: str | None = None
     """The pair on the screen; None for none."""
     revealed: bool = False
-    seen: Stamp | None = None
+    known: Stamp | None = None
     """How the votes and the pairs were when this session last looked."""
     chosen: Ways = "two"
     report: StyleReport | None = None
@@ -53,15 +53,15 @@ class VoteState(NamedTuple):
     @property
     def choices(self) -> dict[Ways, list[AnswerPair]]:
         """The answers that there are to vote on, by their kind; empty where there are none."""
-        three, made = votes.three_way(self.report), [each.pair for each in self.adapter_pairs]
-        found = zip(WAYS, (pairs_of(self.found), three, made), strict=True)
-        return {ways: pairs for ways, pairs in found if pairs and self.run_id}
+        three, pairs_of_adapter = votes.three_way(self.report), [each.pair for each in self.adapter_pairs]
+        kinds = zip(WAYS, (pairs_of(self.evaluation), three, pairs_of_adapter), strict=True)
+        return {ways: pairs for ways, pairs in kinds if pairs and self.run_id}
 
     @property
     def ways(self) -> Ways:
         """Which answers are voted on: as `chosen`, where there are such."""
-        there = self.choices
-        return self.chosen if self.chosen in there else next(iter(there), WAYS[0])
+        available = self.choices
+        return self.chosen if self.chosen in available else next(iter(available), WAYS[0])
 
     @property
     def pairs(self) -> list[AnswerPair]:
@@ -98,9 +98,13 @@ class VoteState(NamedTuple):
         return self._replace(item=following.item if following else None, revealed=False)
 
 
-def pairs_of(found: Evaluation | None) -> list[AnswerPair]:
+def pairs_of(evaluation: Evaluation | None) -> list[AnswerPair]:
     """Return the answer pairs of an evaluation."""
-    return [AnswerPair(before.prompt, before.answer, after.answer) for before, after in found.pairs] if found else []
+    return (
+        [AnswerPair(before.prompt, before.answer, after.answer) for before, after in evaluation.pairs]
+        if evaluation
+        else []
+    )
 
 
 def report_of(run_id: str | None, column: Column) -> StyleReport | None:

@@ -46,7 +46,7 @@ def asking(visitor, run):
 def held(monkeypatch):
     """Let the GPU thread be busy until the event is set."""
     free = threading.Event()
-    job = gpu.thread().submit(Job(lambda host, training, show, stop: free.wait(60)))
+    job = gpu.thread().submit(Job(lambda job: free.wait(60)))
     yield free
     free.set()
     job.done.wait(60)

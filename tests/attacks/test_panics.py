@@ -10,7 +10,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers
 
 from studio.config import RunConfig
 from studio.errors import NativePanic, panics_as_errors
-from studio.ui import exporting, failures, look
+from studio.ui import data_state, exporting, failures
 from studio.ui.tabs import data_sources
 
 pytestmark = pytest.mark.timeout(60)
@@ -47,14 +47,14 @@ def test_what_is_no_panic_passes_as_it_is(end):
 
 
 def test_a_handler_shows_a_panic(warned):
-    assert failures.shown("en")(panic)() == failures.gr.skip()
+    assert failures.show_errors("en")(panic)() == failures.gr.skip()
     assert WORDS in warned.pop()
 
 
 def test_a_handler_in_steps_shows_a_panic_and_is_closed_as_ever(warned):
     closed = []
 
-    @failures.shown("en")
+    @failures.show_errors("en")
     def steps(fails):
         try:
             yield 1
@@ -87,22 +87,22 @@ def test_a_tick_passes_over_a_panic(caplog):
 @pytest.mark.parametrize("part", ["table", "mapping"])
 def test_a_panic_of_a_reader_is_shown_in_the_place_of_the_rows(tiny_config, monkeypatch, part):
     monkeypatch.setattr(f"studio.data.prepare.{part}", panic)
-    seen, _ = look.read(lambda: tiny_config, RunConfig())
+    seen, _ = data_state.read(lambda: tiny_config, RunConfig())
     assert WORDS in seen.failure.text("en")
 
 
 def test_a_panic_is_shown_in_the_place_of_the_preview(tiny_config, monkeypatch):
     monkeypatch.setattr("studio.data.preview.preview_row", panic)
-    seen = look.preview(look.Look(), lambda: tiny_config, 1)
+    seen = data_state.preview(data_state.DataState(), lambda: tiny_config, 1)
     assert WORDS in seen.preview_failure.text("en")
 
 
 def test_a_push_that_panics_is_over(monkeypatch):
     monkeypatch.setattr(exporting.hub_push, "push", panic)
-    asked = exporting._Asked(lambda: None, exporting.Going("adapter"))
+    asked = exporting._RunningExport(lambda: None, exporting.ExportState("adapter"))
     exporting._push(asked, "a run", SimpleNamespace(folder=None), None, threading.Event())
-    assert asked.going.over
-    assert WORDS in asked.going.failure.text("en")
+    assert asked.state.over
+    assert WORDS in asked.state.failure.text("en")
 
 
 @pytest.mark.long

@@ -123,9 +123,9 @@ class Panic(BaseException):
 
 @pytest.mark.timeout(60)
 def test_a_panic_ends_its_job_and_not_the_gpu_thread():
-    def panic(host, training, show, stop):
+    def panic(job):
         raise Panic
 
     with pytest.raises(StudioError, match="Panic"):
         gpu.thread().submit(Job(panic)).result()
-    assert gpu.thread().submit(Job(lambda host, training, show, stop: show("alive"))).result() == "alive"
+    assert gpu.thread().submit(Job(lambda job: job.show("alive"))).result() == "alive"

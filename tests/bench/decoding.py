@@ -30,6 +30,7 @@ from studio.data.conversation import Turn  # noqa: E402
 from studio.data.prepare import run_renderer  # noqa: E402
 from studio.generation import generate  # noqa: E402
 from studio.generation.generate import PromptBatchItem, noise_key  # noqa: E402
+from studio.generation.job_context import JobContext  # noqa: E402
 from studio.model import adapter, load  # noqa: E402
 
 TIMES, NEW_TOKENS = 3, 32
@@ -68,7 +69,7 @@ def first_token(host, run):
     shown = []
     request = CompareRequest(run.id, ("How do I boil an egg?",), GenerationConfig(max_new_tokens=2), (BASE, ADAPTED))
     began = clock()
-    compare(request, host, None, lambda comparison: shown.append(clock() - began), threading.Event())
+    compare(request, JobContext(host, None, lambda comparison: shown.append(clock() - began), threading.Event()))
     return shown[0]
 
 

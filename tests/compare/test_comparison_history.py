@@ -13,6 +13,7 @@ from studio.compare import compare_job, comparison_history
 from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest
 from studio.data.conversation import Turn
 from studio.errors import DeviceError
+from studio.generation.job_context import JobContext
 from studio.journal import Journal
 
 
@@ -75,7 +76,7 @@ def test_a_batch_is_stored_before_and_after_it_is_answered_apart_from_single_com
 def test_a_batch_is_refused_while_a_run_is_trained(run):
     request = CompareRequest(run.id, ("hi",), GREEDY)
     with pytest.raises(DeviceError, match=run.id):
-        compare_job.compare(request, None, run, print, threading.Event(), batch=True)
+        compare_job.compare(request, JobContext(None, run, print, threading.Event()), batch=True)
     assert comparison_history.batch_stamp(run) is None
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from studio.data.preview import preview_row
-from studio.ui import look as looks
+from studio.ui import data_state
 
 
 @pytest.mark.parametrize(("pick", "unused"), [("first", [9, 10]), ("random", None)])
@@ -17,12 +17,12 @@ def test_a_row_beyond_the_limit_says_that_it_is_not_used(tiny_config, pick, unus
 
 
 def test_a_number_out_of_range_is_refused_and_the_arrows_go_round(tiny_config):
-    look = looks.preview(looks.Look(), lambda: tiny_config, 1)
+    look = data_state.preview(data_state.DataState(), lambda: tiny_config, 1)
     assert look.preview
     assert look.rows > 2
     for number in (0, -3, look.rows + 1):
-        refused = looks.preview(look, lambda: tiny_config, number)
+        refused = data_state.preview(look, lambda: tiny_config, number)
         assert refused.preview is None
         assert f"no row {number}" in refused.preview_failure.text()
-    assert looks.step(look, look.rows, 1) == 1
-    assert looks.step(look, 1, -1) == look.rows
+    assert data_state.step(look, look.rows, 1) == 1
+    assert data_state.step(look, 1, -1) == look.rows

@@ -20,10 +20,10 @@ from studio import gpu
 from studio.compare import comparison_history
 from studio.compare.columns import ADAPTED, BASE, CompareRequest
 from studio.errors import ExportError
+from studio.events import Interval
 from studio.export.request import ExportRequest
 from studio.files import sha256, to_json
 from studio.style import style_store
-from studio.style.bootstrap import Estimate
 from studio.style.report import AnswerScores, ColumnReport, StyleReport
 
 ZERO_GPU = Path(__file__).parent.parent / "zero_gpu"
@@ -124,7 +124,7 @@ def test_on_zero_gpu_each_live_answer_has_a_process_with_the_gpu(compared, tiny_
 def test_the_headline_of_the_meter_is_on_the_model_card_and_the_demo(compared, tmp_path):
     zeros, yes = (0.0,) * 20, (True,) * 20
     scores = AnswerScores(zeros, yes, zeros, zeros, yes, (0,) * 20, (False,) * 20)
-    sure, none = Estimate(96.0, 88.0, 101.0), Estimate(0.0, 0.0, 0.0)
+    sure, none = Interval(96.0, 88.0, 101.0), Interval(0.0, 0.0, 0.0)
     adapter = sha256(compared.adapter / "adapter_model.safetensors")
     column = ColumnReport(ADAPTED, adapter, ("a",) * 20, scores, sure, none, none, True, *[none] * 3, 0, None, 0.0)
     report = StyleReport(compared.id, "id", ("q",) * 20, "base", columns=(column,), separable=True)

@@ -11,6 +11,7 @@ from studio.errors import DataError
 from studio.generation import base_answers, generate
 from studio.generation.answer_store import Answer
 from studio.generation.base_answers import PromptsRequest
+from studio.generation.job_context import JobContext
 from studio.i18n import LANGUAGES
 from studio.material import make, rewriting
 from studio.material.make import Request
@@ -108,7 +109,7 @@ def test_the_progress_moves_within_a_batch_and_never_back(tiny_model, cache, mon
     settings = GenerationConfig(max_new_tokens=8, temperature=0.0)
     request = PromptsRequest(ModelConfig(id=str(tiny_model)), tuple(map(str, range(12))), settings, "material")
     updates = []
-    base_answers.answer_prompts(request, ModelHost(), None, updates.append, threading.Event())
+    base_answers.answer_prompts(request, JobContext(ModelHost(), None, updates.append, threading.Event()))
     shares = [(update.done + update.partial) / update.total for update in updates]
     assert shares == sorted(shares)
     assert shares[-1] == 1

@@ -17,11 +17,14 @@ from studio.evaluate import vote_pairs
 from studio.evaluate.blind_vote import Ballot
 from studio.evaluate.human_reading import Sheet
 from studio.evaluate.vote_pairs import VotePair, VotePairs
-from studio.files import write_json_lines
+from studio.files import to_json, write_json_lines
 from studio.generation.generate import ColumnAnswer
+from studio.i18n import message
 from studio.model.load import load_tokenizer
 from studio.reports import vote_rows
 from studio.runs import State
+from studio.style import style_store
+from studio.style.report import StyleReport
 
 COLUMN = Column("adapter", strength=0.66)
 PAIRS = [AnswerPair(f"What is {n}?", f"It is {n}, lad.", f"It is {n}, matey.") for n in range(8)]
@@ -48,6 +51,15 @@ def cast(run, *choices, voter="ann"):
     for pair, choice in zip(PAIRS, choices, strict=False):
         if choice:
             ballot.vote(voter, pair.id, choice, comparison="x")
+
+
+def test_a_report_of_the_meter_that_has_measured_nothing_is_passed_over(compared):
+    report = StyleReport(compared.id, "0" * 16, ("hi",), "0", too_little=message("style.too_little.text"))
+    path = style_store.path_of(compared, report.id)
+    path.parent.mkdir()
+    path.write_text(to_json(report))
+    cast(compared, "2")
+    assert len(vote_rows.collect(compared).pairs) == 1
 
 
 def test_the_preferred_answer_is_chosen_and_its_column_stays_known(compared):

@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 from studio.generation.held_out import HeldOutRow
 from studio.style import bootstrap, scoring
@@ -23,6 +24,12 @@ TRAINING, HELD_OUT = RECORDED["training"], RECORDED["held_out"]
 PROMPTS = [row["prompt"] for row in HELD_OUT]
 AUTHOR = [row["author"] for row in HELD_OUT]
 BASE = [row["base"] for row in HELD_OUT]
+
+
+def scored(style, fits, fluent=True, repeated=(), log_perplexity=()):
+    """Return what the verdict reads of a column's report."""
+    scores = SimpleNamespace(style=style, fits=fits, repeated=repeated, log_perplexity=log_perplexity)
+    return SimpleNamespace(scores=scores, fluent=fluent)
 
 
 class WordModel:

@@ -6,10 +6,10 @@ import pytest
 from pydantic import TypeAdapter
 
 from studio.compare.columns import ADAPTED, BASE
+from studio.events import Interval
 from studio.files import to_json
 from studio.i18n import text
 from studio.style import bootstrap
-from studio.style.bootstrap import Estimate
 from studio.style.drift import Drift, OrdinaryScores, drift
 from studio.style.headline import column_headline, headline, too_few_prompts, too_little
 from studio.style.report import Anchors, AnswerScores, StyleReport, column_report
@@ -47,14 +47,14 @@ def test_the_headline_says_all_five_things():
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"strength": Estimate(122, 118, 127)}, "Exaggerates: 122 % of the author's style [118–127]"),
-        ({"strength": Estimate(102, 98, 106)}, "102 % of the way"),
-        ({"strength": Estimate(4, -3, 11)}, "No style to be seen"),
+        ({"strength": Interval(122, 118, 127)}, "Exaggerates: 122 % of the author's style [118–127]"),
+        ({"strength": Interval(102, 98, 106)}, "102 % of the way"),
+        ({"strength": Interval(4, -3, 11)}, "No style to be seen"),
         ({"fluent": False}, "not fluent"),
         ({"scores": replace(SCORES, copied=(True,) * 5 + (False,) * 35)}, "5 of 40 answers copy six words in a row"),
         ({"drift": None}, "ordinary answers not measured"),
-        ({"drift": Drift(Estimate(1, 1, 1), 2.0, Estimate(0.5, 0.2, 0.8))}, "ordinary answers worse"),
-        ({"drift": Drift(Estimate(1, 1, 1), 2.0, Estimate(0.5, -0.2, 0.8))}, "ordinary answers changed"),
+        ({"drift": Drift(Interval(1, 1, 1), 2.0, Interval(0.5, 0.2, 0.8))}, "ordinary answers worse"),
+        ({"drift": Drift(Interval(1, 1, 1), 2.0, Interval(0.5, -0.2, 0.8))}, "ordinary answers changed"),
     ],
 )
 def test_it_says_what_is_wrong(changed, words):
@@ -75,7 +75,7 @@ def test_without_figures_it_says_why():
 def test_a_report_is_the_same_when_it_was_written_and_read():
     made = report(notes=[too_few_prompts(3)])
     assert to_json(TypeAdapter(StyleReport).validate_json(to_json(made))) == to_json(made)
-    endless = replace(COLUMN, strength=Estimate(50, float("-inf"), float("inf")))
+    endless = replace(COLUMN, strength=Interval(50, float("-inf"), float("inf")))
     assert TypeAdapter(StyleReport).validate_json(to_json(report(endless))).columns[1].strength == endless.strength
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 from following import losses, trained, wait_for, wait_until_over
@@ -167,7 +168,7 @@ def plant(monkeypatch, strengths, unsound=()):
 
     def measure(self, step, *given):
         point = real(self, step, *given)
-        strength = point.strength.model_copy(update={"value": float(strengths.get(step, 0))})
+        strength = replace(point.strength, value=float(strengths.get(step, 0)))
         return point.model_copy(update={"strength": strength, "sound": step not in unsound})
 
     monkeypatch.setattr(TrainingMeter, "measure", measure)

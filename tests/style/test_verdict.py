@@ -2,14 +2,15 @@
 
 import numpy
 import pytest
+from planted import scored
 
 from studio.compare.columns import Column
+from studio.events import Interval
 from studio.style import bootstrap, measurement
-from studio.style.bootstrap import Estimate
 from studio.style.prompted import choose_examples, prompted_column
 from studio.style.report import CurvePoint
 from studio.style.strength import train_classifier
-from studio.style.verdict import PairedScores, Votes, verdict
+from studio.style.verdict import Votes, verdict
 
 N = 40
 UNCLEAR = {"n": 12, "noise": 6, "seed": 1}
@@ -21,17 +22,17 @@ def judged(adapter, prompt, *, n=N, noise=1.5, adapter_fits=0.7, prompt_fits=0.7
     drawn = numpy.random.default_rng(seed)
     base, author = (drawn.normal(mean, 1, n) for mean in (-5, 5))
     sides = [
-        PairedScores(drawn.normal(-5 + percent / 10, noise, n), drawn.permutation(n) < share * n)
+        scored(drawn.normal(-5 + percent / 10, noise, n), drawn.permutation(n) < share * n)
         for percent, share in ((adapter, adapter_fits), (prompt, prompt_fits))
     ]
-    fits = sides[0].fits if base_fits is None else drawn.permutation(n) < base_fits * n
-    return verdict(*sides, PairedScores(base, fits), author, bootstrap.draws(n), votes)
+    fits = sides[0].scores.fits if base_fits is None else drawn.permutation(n) < base_fits * n
+    return verdict(*sides, scored(base, fits), author, bootstrap.draws(n), votes)
 
 
 def test_an_adapter_with_more_of_the_style_was_worth_training():
     made = judged(95, 50)
     assert made.winner == "adapter"
-    assert made.style.contains(45)
+    assert made.style.low <= 45 <= made.style.high
     assert made.more_prompts is None
     assert "worth it" in made.reason.text()
 
@@ -100,9 +101,9 @@ def fluency(adapter, prompted, shift, seed=0):
     base, author, style, other = (drawn.normal(mean, 1, 300) for mean in (-5, 5, 5, 5))
     fits, repeated = drawn.random(300) < 0.7, drawn.random((2, 300)) / 10
     sides = (
-        PairedScores(style, fits, adapter, repeated[0] + max(0, shift), repeated[0]),
-        PairedScores(other, fits, prompted, repeated[1] + max(0, -shift), repeated[0]),
-        PairedScores(base, fits),
+        scored(style, fits, adapter, repeated[0] + max(0, shift), repeated[0]),
+        scored(other, fits, prompted, repeated[1] + max(0, -shift), repeated[0]),
+        scored(base, fits),
     )
     return verdict(*sides, author, bootstrap.draws(300))
 
@@ -119,9 +120,9 @@ def test_a_prompt_whose_answers_are_not_fluent_does_not_do_as_well():
 def test_an_adapter_with_more_style_that_is_not_fluent_wins_nothing():
     n, drawn = 40, numpy.random.default_rng(0)
     base, author = drawn.normal(-5, 1, n), drawn.normal(5, 1, n)
-    loops = PairedScores(author, [True] * n, False, [0.5] * n, [3.0] * n)
-    rival = PairedScores(base, [True] * n, True, drawn.random(n) / 10, [3.0] * n)
-    made = verdict(loops, rival, PairedScores(base, [True] * n), author, bootstrap.draws(n))
+    loops = scored(author, [True] * n, False, [0.5] * n, [3.0] * n)
+    rival = scored(base, [True] * n, True, drawn.random(n) / 10, [3.0] * n)
+    made = verdict(loops, rival, scored(base, [True] * n), author, bootstrap.draws(n))
     assert made.winner == "undecided"
     assert "not fluent" in made.reason.text()
 
@@ -140,8 +141,8 @@ def test_votes_decide_what_the_meter_does_not_and_a_contradiction_decides_nothin
 
 
 def point(factor, style, *, fit=0.7, fluent=True):
-    around = Estimate(style, style - 8, style + 8)
-    return CurvePoint(factor, around, Estimate(fit, fit - 0.15, fit + 0.15), Estimate(0, 0, 0), fluent, 0, 0)
+    around = Interval(style, style - 8, style + 8)
+    return CurvePoint(factor, around, Interval(fit, fit - 0.15, fit + 0.15), Interval(0, 0, 0), fluent, 0, 0)
 
 
 @pytest.mark.parametrize(

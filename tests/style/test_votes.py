@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy
 import pytest
+from planted import scored
 from sea import GREEDY
 
 from studio import runs
@@ -11,16 +12,16 @@ from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest, column
 from studio.compare.comparison import AnswerPair, Comparison
 from studio.compare.proof import Proof
 from studio.evaluate.blind_vote import Ballot
+from studio.events import Interval
 from studio.i18n import message
 from studio.style import bootstrap, votes
-from studio.style.bootstrap import Estimate
 from studio.style.report import AnswerScores, ColumnReport, StyleReport
-from studio.style.verdict import PairedScores, Verdict, Votes, verdict, with_votes
+from studio.style.verdict import Verdict, Votes, verdict, with_votes
 from studio.ui.tabs import pair_vote
 
 PROMPTED = Column("base", system="Talk like a sailor.")
 SHA, BASE_SHA = "a" * 64, "b" * 64
-NOTHING = Estimate(0.0, -1.0, 1.0)
+NOTHING = Interval(0.0, -1.0, 1.0)
 PROMPTS = tuple(f"What is {n}?" for n in range(12))
 COLUMNS = (BASE, ADAPTED, PROMPTED)
 
@@ -151,7 +152,7 @@ def test_base_against_base_is_seldom_better_with_the_votes_counted(run):
         drawn = numpy.random.default_rng(seed)
         base, asked, again = drawn.normal(-2, 1, (3, 40))
         fits = drawn.random((3, 40)) < 0.6
-        sides = [PairedScores(style, fit) for style, fit in zip((again, asked, base), fits, strict=True)]
+        sides = [scored(style, fit) for style, fit in zip((again, asked, base), fits, strict=True)]
         made = verdict(*sides, drawn.normal(2, 1, 40), bootstrap.draws(40, seed, 400))
         counted = [drawn.multinomial(drawn.integers(4, 25), [0.4, 0.4, 0.2]) for _ in range(2)]
         winner = with_votes(made, *(Votes(*map(int, each)) for each in counted)).winner

@@ -65,7 +65,7 @@ def test_progress_shows_mine_and_everybodys_and_goes_on_under_ones_eyes(session,
     before = ballot.render(tab, mine, "en")
     assert text("ui.vote.progress", done=0, total=8) in before[tab.progress]
     assert not before[tab.reveal]["interactive"]
-    mine = mine._replace(seen=before[tab.seen])
+    mine = mine._replace(known=before[tab.stamp])
     assert ballot.news(tab, mine, "en") == {}
 
     other.ballot().vote(other.who, mine.item, "tie")
@@ -104,7 +104,7 @@ def test_three_answers_are_voted_on_where_the_meter_has_them(session, tab, monke
     assert two.ways == "two"  # without a report
     three = two._replace(report="a report")
     assert three._replace(chosen="two").ways == "two"
-    assert three._replace(chosen="two", found=None).ways == "three"
+    assert three._replace(chosen="two", evaluation=None).ways == "three"
     three = three.went_on(three.ballot())
     shown = ballot.render(tab, three, "en")
     assert all(shown[tab.buttons[choice]]["visible"] for choice in ("1", "2", "3", "tie", "bad"))
@@ -122,7 +122,7 @@ def test_pairs_that_were_made_are_voted_on_in_their_order_and_have_no_winner(ses
     run = runs.find(two.run_id)
     before = ballot.render(tab, two, "en")
     assert not before[tab.ways]["visible"]
-    two = two._replace(seen=before[tab.seen])
+    two = two._replace(known=before[tab.stamp])
     pairs = tuple(VotePair(f"{n}?", (f"one {n}", f"other {n}"), ("a", "a"), 1 - n / 10) for n in range(8))
     vote_pairs.write(run, VotePairs("0" * 16, pairs, 0))
     assert ballot.news(tab, two, "en")[tab.ways]["visible"]  # in a page that was open already
@@ -142,7 +142,7 @@ def test_pairs_that_were_made_are_voted_on_in_their_order_and_have_no_winner(ses
     assert "95 %" not in shown[tab.result]
     assert text("ui.vote.kept", rows=3, left_out=5) in shown[tab.result]
     assert shown[tab.buttons["bad"]]["value"] == text("ui.vote.say.two.bad")
-    assert two._replace(found=None).ways == "made"
+    assert two._replace(evaluation=None).ways == "made"
 
 
 def test_a_browser_keeps_its_mark():

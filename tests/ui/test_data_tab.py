@@ -15,10 +15,9 @@ from studio import presets, runs
 from studio.config import MappingConfig, RunConfig, SourceConfig
 from studio.data import prepare
 from studio.i18n import text
-from studio.ui import launch, templates
-from studio.ui import look as looks
+from studio.ui import data_state, launch, templates
 from studio.ui.form import MAPPING
-from studio.ui.tabs import data_shown
+from studio.ui.tabs import data_updates
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -218,7 +217,7 @@ def test_a_file_that_is_chosen_while_another_is_read_is_not_lost(page_url, brows
     paths = [tmp_path / "first.csv", tmp_path / "second.csv"]
     for path in paths:
         path.write_text(f"question,answer\nWhich?,The {path.stem}.\n", encoding="utf-8")
-    reading, read_on, table, row = threading.Event(), threading.Event(), prepare.table, data_shown.row
+    reading, read_on, table, row = threading.Event(), threading.Event(), prepare.table, data_updates.row
     first_shown, second_read, pause = threading.Event(), threading.Event(), threading.Event().wait
 
     def slow(data):
@@ -246,7 +245,7 @@ def test_a_file_that_is_chosen_while_another_is_read_is_not_lost(page_url, brows
         return of_html(component, value)
 
     monkeypatch.setattr(prepare, "table", slow)
-    monkeypatch.setattr(data_shown, "row", late)
+    monkeypatch.setattr(data_updates, "row", late)
     of_html = gr.HTML.postprocess
     monkeypatch.setattr(gr.HTML, "postprocess", postprocess)
     upload(page, paths[0], "en")
@@ -264,9 +263,9 @@ def test_a_file_that_is_chosen_while_another_is_read_is_not_lost(page_url, brows
 def test_no_path_comes_from_the_browser(home):
     before = SourceConfig(kind="hub", name="owner/name")
 
-    assert looks.source("file", None, None, before, RunConfig()).name == ""
-    assert looks.source("bundled", "captain", None, before, RunConfig()).kind == "bundled"
-    assert looks.source("hub", None, None, before, RunConfig()) is before
+    assert data_state.source("file", None, None, before, RunConfig()).name == ""
+    assert data_state.source("bundled", "captain", None, before, RunConfig()).kind == "bundled"
+    assert data_state.source("hub", None, None, before, RunConfig()) is before
 
 
 def test_templates_to_begin_with():
@@ -298,7 +297,7 @@ def test_paths_are_for_a_page_that_only_this_machine_reaches(monkeypatch):
 def test_a_chat_has_a_system_column_too():
     parts = {MAPPING + name: name for name in MappingConfig.model_fields}
 
-    visible = {name for name, update in data_shown.shape(parts, "messages").items() if update["visible"]}
+    visible = {name for name, update in data_updates.shape(parts, "messages").items() if update["visible"]}
 
     assert visible == {"messages", "system", "roles"}
 

@@ -14,8 +14,8 @@ from studio.i18n import LANGUAGES, message, text
 from studio.model.hardware import Choice
 from studio.ui import export_views as views
 from studio.ui import exporting
-from studio.ui.exporting import Going
-from studio.ui.tabs import card_comparisons, export, export_shown
+from studio.ui.exporting import ExportState
+from studio.ui.tabs import card_comparisons, export, export_updates
 from studio.ui.tabs.card_comparisons import CardComparisons
 from studio.ui.words import Words
 
@@ -49,8 +49,8 @@ def test_while_it_is_checked_no_earlier_result_is_told(language, checked):
 
 def test_a_look_sees_that_the_export_on_the_screen_is_being_checked(finished_run, monkeypatch):
     def look(kind, phase):
-        monkeypatch.setattr(exporting, "of", lambda run_id: Going("adapter", phase))
-        return export_shown.seen(finished_run.id, kind)
+        monkeypatch.setattr(exporting, "of", lambda run_id: ExportState("adapter", phase))
+        return export_updates.current_state(finished_run.id, kind)
 
     assert look("adapter", "verifying").is_checking
     assert look("adapter", "verifying").but_progress != look("adapter", "saving").but_progress
@@ -61,7 +61,7 @@ def test_an_answer_that_comes_late_undoes_no_choice(finished_run, monkeypatch):
     """What is chosen on the page meanwhile stays: it is sent back only where it has to change."""
     with gr.Blocks():
         tab, card = export.build(Words("en")), CardComparisons(Words("en"))
-    shown = partial(export_shown.show, tab, finished_run.id, "merged", "auto", "en")
+    shown = partial(export_updates.show, tab, finished_run.id, "merged", "auto", "en")
     assert "value" not in shown()[tab.kind]
     assert shown(chosen="another")[tab.run]["value"] == finished_run.id
     assert "value" not in shown(chosen=finished_run.id)[tab.run]
@@ -110,16 +110,16 @@ def test_what_it_will_hold_is_told_with_sizes_and_what_is_in_the_way():
 
 def test_an_export_says_what_it_waits_for_how_far_it_is_and_how_it_ended():
     assert views.progress(None, "adapter", (), "en") == ""
-    assert "a&lt;b" in views.progress(Going("adapter"), "adapter", ("a<b",), "en")
-    half = views.progress(Going("merged", "merging", 0.5), "adapter", (), "en")
+    assert "a&lt;b" in views.progress(ExportState("adapter"), "adapter", ("a<b",), "en")
+    half = views.progress(ExportState("merged", "merging", 0.5), "adapter", (), "en")
     assert "Merging" in half
     assert 'aria-valuenow="50"' in half
-    failed = Going("gguf", failure=ExportError("export.needs_quantizer", package="cyllama").message, over=True)
+    failed = ExportState("gguf", failure=ExportError("export.needs_quantizer", package="cyllama").message, over=True)
     assert 'role="alert"' in views.progress(failed, "gguf", (), "ko")
     assert views.progress(failed, "adapter", (), "ko") == ""
-    stopped = Going("gguf", failure=ExportError("export.stopped", run="r").message, over=True)
+    stopped = ExportState("gguf", failure=ExportError("export.stopped", run="r").message, over=True)
     assert 'role="alert"' not in views.progress(stopped, "gguf", (), "ko")
-    noted = Going("merged", "done", notes=(message("export.note.base_folder", base="<x>"),), over=True)
+    noted = ExportState("merged", "done", notes=(message("export.note.base_folder", base="<x>"),), over=True)
     assert "&lt;x&gt;" in views.progress(noted, "merged", (), "en")
 
 
@@ -148,6 +148,6 @@ def test_without_a_result_the_run_that_will_have_one_is_named(language):
 
 
 def test_another_kind_says_that_one_goes_on():
-    assert views.why(Going("merged"), "merged", "en") == ""
-    assert "Merged model" in views.why(Going("merged"), "adapter", "en")
-    assert views.why(Going("merged", over=True), "adapter", "en") == ""
+    assert views.why(ExportState("merged"), "merged", "en") == ""
+    assert "Merged model" in views.why(ExportState("merged"), "adapter", "en")
+    assert views.why(ExportState("merged", over=True), "adapter", "en") == ""

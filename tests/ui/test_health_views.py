@@ -9,9 +9,8 @@ import pytest
 
 from studio.data.health import Problem, Report
 from studio.i18n import LANGUAGES, Message, text
-from studio.ui import health_views
-from studio.ui import look as looks
-from studio.ui.look import Checked, Look
+from studio.ui import data_state, health_views
+from studio.ui.data_state import Checked, DataState
 
 EVIL = '<img src=x onerror="alert(1)">'
 
@@ -63,8 +62,8 @@ def test_what_blocks_the_start_is_told_twice():
 
     assert "0 of 3 rows" in health_views.health_html(blocked, "en")
     assert "<img" not in health_views.health_html(blocked, "en")
-    assert text("ui.health.blocked") in health_views.blocked_html(Look(), blocked, "en")
-    assert health_views.blocked_html(Look(), Checked(report()), "en") == ""
+    assert text("ui.health.blocked") in health_views.blocked_html(DataState(), blocked, "en")
+    assert health_views.blocked_html(DataState(), Checked(report()), "en") == ""
 
 
 def test_a_cancelled_scan_can_be_started_again():
@@ -112,10 +111,10 @@ def test_the_split_tells_both_sides():
 
 def test_jumps_find_the_longest_the_shortest_and_the_worst_row():
     cut = Problem("answer_cut", 1, [77])
-    assert looks.jump("longest", report()) == 9
-    assert looks.jump("shortest", report()) == 1
-    assert looks.jump("worst", report(DUPLICATE, cut)) == 77
-    assert looks.jump("worst", report(DUPLICATE)) == 10
-    assert looks.jump("worst", report()) == 5  # the least of it is trained
-    assert looks.jump("longest", None) is None
-    assert looks.jump("longest", SimpleNamespace(problems=[], lengths=None)) is None
+    assert data_state.jump("longest", report()) == 9
+    assert data_state.jump("shortest", report()) == 1
+    assert data_state.jump("worst", report(DUPLICATE, cut)) == 77
+    assert data_state.jump("worst", report(DUPLICATE)) == 10
+    assert data_state.jump("worst", report()) == 5  # the least of it is trained
+    assert data_state.jump("longest", None) is None
+    assert data_state.jump("longest", SimpleNamespace(problems=[], lengths=None)) is None

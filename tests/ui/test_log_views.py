@@ -109,13 +109,13 @@ def test_nothing_found_says_what_to_do():
 
 
 def test_a_long_log_shows_the_newest_and_says_how_many_there_are():
-    events = [note(f"line.{number}") for number in range(log_views.MOST_SHOWN + 50)]
+    events = [note(f"line.{number}") for number in range(log_views.MOST_LINES + 50)]
 
     found = shown(events)
 
-    assert len(found) == log_views.MOST_SHOWN
-    assert found[-1] == f"line.{log_views.MOST_SHOWN + 49}"
-    told = text("ui.log.shown", "en", shown=log_views.MOST_SHOWN, found=len(events), all=len(events))
+    assert len(found) == log_views.MOST_LINES
+    assert found[-1] == f"line.{log_views.MOST_LINES + 49}"
+    told = text("ui.log.shown", "en", shown=log_views.MOST_LINES, found=len(events), all=len(events))
     assert told in log_views.log_html(log_views.log_lines(events), "en")
 
 

@@ -12,7 +12,7 @@ from studio.i18n import text
 from studio.remote import follow, hub_jobs, record
 from studio.remote.record import JobRecord
 from studio.runs import State
-from studio.ui import living, remote_views
+from studio.ui import active_runs, remote_views
 from studio.ui.form import Form
 from studio.ui.tabs import train
 from studio.ui.words import Words
@@ -47,7 +47,7 @@ def test_machines_are_offered_with_their_prices_the_cheapest_first():
 def test_a_run_elsewhere_keeps_no_device_of_this_machine(tiny_config):
     here, there = (runs.create(tiny_config.with_settings({"name": name})) for name in ("here", "there"))
     record.save(there.path, RECORD)
-    now = living.look()
+    now = active_runs.current()
     assert now.here == (here.id,)
     assert now.elsewhere == (there.id,)
     assert set(now.all) == {here.id, there.id}

@@ -4,16 +4,15 @@ import html
 from dataclasses import replace
 
 from studio.i18n import text
-from studio.ui import look as looks
-from studio.ui import row_views
-from studio.ui.look import Column, Look
+from studio.ui import data_state, row_views
+from studio.ui.data_state import Column, DataState
 
 EVIL = '<img src=x onerror="alert(1)">'
 
 
-def a_look() -> Look:
+def a_look() -> DataState:
     columns = (Column("q", "text", "prompt"), Column("more", "list"), Column("more.0.a", "text", "completion"))
-    return Look("jsonl", "utf-8", columns=columns, cells=(("why?", "[…]", ""), ("torn line",)))
+    return DataState("jsonl", "utf-8", columns=columns, cells=(("why?", "[…]", ""), ("torn line",)))
 
 
 def test_tokens_carry_their_label_and_special_ones_stand_out():
@@ -75,6 +74,6 @@ def test_the_structure_tells_kind_encoding_rows_and_types():
 
 
 def test_marks_follow_the_mapping():
-    used = looks.using(a_look(), {"shape": "text", "text": "more", "prompt": ["q"], "completion": "q"})
+    used = data_state.using(a_look(), {"shape": "text", "text": "more", "prompt": ["q"], "completion": "q"})
 
     assert [column.use for column in used.columns] == ["", "text", ""]

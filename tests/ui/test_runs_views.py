@@ -19,9 +19,9 @@ from studio.ui.curve_views import TRAIN, VALIDATION
 from studio.ui.following import Following
 from studio.ui.overlay_views import LETTERS, Laid
 from studio.ui.run_reader import RunSnapshot
-from studio.ui.runs_views import Shown
+from studio.ui.runs_views import RunsQuery
 from studio.ui.tabs import runs as runs_tab
-from studio.ui.tabs import runs_shown
+from studio.ui.tabs import runs_updates
 from studio.ui.tabs import train as train_tab
 from studio.ui.words import Words
 
@@ -47,45 +47,45 @@ def three():
     return [first, second, third]
 
 
-def names(shown: Shown) -> list[str]:
+def names(shown: RunsQuery) -> list[str]:
     return [run.name for run in runs_views.listed(history.all_summaries(), shown)]
 
 
 def test_the_list_is_sorted_by_any_column_and_what_is_unknown_comes_last(three):
-    assert names(Shown(sort="name", descending=False)) == ["Alpha", "beta", "gamma"]
-    assert names(Shown(sort="name", descending=True)) == ["gamma", "beta", "Alpha"]
-    assert names(Shown(sort="last", descending=False)) == ["gamma", "Alpha", "beta"]
-    assert names(Shown(sort="best", descending=False)) == ["Alpha", "gamma", "beta"]
-    assert names(Shown(sort="time", descending=True))[:2] == ["Alpha", "gamma"]
+    assert names(RunsQuery(sort="name", descending=False)) == ["Alpha", "beta", "gamma"]
+    assert names(RunsQuery(sort="name", descending=True)) == ["gamma", "beta", "Alpha"]
+    assert names(RunsQuery(sort="last", descending=False)) == ["gamma", "Alpha", "beta"]
+    assert names(RunsQuery(sort="best", descending=False)) == ["Alpha", "gamma", "beta"]
+    assert names(RunsQuery(sort="time", descending=True))[:2] == ["Alpha", "gamma"]
     for column in runs_views.COLUMNS:
-        assert len(names(Shown(sort=column))) == 3
+        assert len(names(RunsQuery(sort=column))) == 3
 
 
 def test_search_and_state_narrow_the_list(three):
-    assert names(Shown(query="TALK")) == ["gamma"]
-    assert names(Shown(query="captain quickstart")).count("Alpha") == 1
-    assert names(Shown(query="nothing like it")) == []
-    assert names(Shown(state="stopped")) == ["Alpha"]
-    assert names(Shown(state="damaged")) == ["beta"]
-    assert names(Shown(state="alive")) == []
+    assert names(RunsQuery(query="TALK")) == ["gamma"]
+    assert names(RunsQuery(query="captain quickstart")).count("Alpha") == 1
+    assert names(RunsQuery(query="nothing like it")) == []
+    assert names(RunsQuery(state="stopped")) == ["Alpha"]
+    assert names(RunsQuery(state="damaged")) == ["beta"]
+    assert names(RunsQuery(state="alive")) == []
 
 
 def test_a_press_on_a_head_sorts_and_a_second_one_turns_round():
-    by_name = Shown().sorted_by("name")
+    by_name = RunsQuery().sorted_by("name")
     assert (by_name.sort, by_name.descending) == ("name", False)
     assert by_name.sorted_by("name").descending
-    assert Shown().sorted_by("no such column") == Shown()
+    assert RunsQuery().sorted_by("no such column") == RunsQuery()
 
 
 def test_what_a_browser_has_kept_chooses_no_more_than_six_and_what_is_gone_is_let_go():
-    look = Shown.of({"chosen": [*"abcdefgh"]})
+    look = RunsQuery.of({"chosen": [*"abcdefgh"]})
     assert look.chosen == tuple("abcdef")
     assert look.choosing("abcdefgh", "bcdef").chosen == tuple("bcdef")
     assert look.among({"b", "c"}).chosen == ("b", "c")
 
 
 def test_what_a_filter_hides_stays_chosen_and_the_order_is_that_of_the_choice():
-    look = Shown().choosing("abc", "c").choosing("abc", "ac")
+    look = RunsQuery().choosing("abc", "c").choosing("abc", "ac")
     assert look.chosen == ("c", "a")
     assert look.choosing("b", "b").chosen == ("c", "a", "b")
     assert look.choosing("ab", "b").chosen == ("c", "b")
@@ -96,15 +96,15 @@ def test_what_a_filter_hides_stays_chosen_and_the_order_is_that_of_the_choice():
     [None, [], "x", {"sort": 3, "state": "x", "most": -1, "chosen": "ab", "open": 4}, {"chosen": list("aab") * 9}],
 )
 def test_whatever_a_browser_has_kept_can_be_shown(kept, three):
-    look = Shown.of(kept)
-    assert Shown.of(vars(look)) == look
+    look = RunsQuery.of(kept)
+    assert RunsQuery.of(vars(look)) == look
     assert runs_views.table(history.all_summaries(), look, "en", NOW)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_table_holds_every_run_in_words_and_nothing_typed_becomes_markup(three, language):
     metadata.rename(three[0], '<script>"x"</script>')
-    shown = runs_views.table(history.all_summaries(), Shown(chosen=(three[1].id,)), language, NOW)
+    shown = runs_views.table(history.all_summaries(), RunsQuery(chosen=(three[1].id,)), language, NOW)
     assert "<script>" not in shown
     assert "<i>for" not in shown
     assert shown.count("<tr ") == 3
@@ -113,13 +113,13 @@ def test_the_table_holds_every_run_in_words_and_nothing_typed_becomes_markup(thr
     assert text("ui.series.validation", language) in shown
     assert 'aria-sort="descending"' in shown
     assert "<polyline" in shown
-    assert text("ui.runs.empty", language) in runs_views.table([], Shown(), language, NOW)
+    assert text("ui.runs.empty", language) in runs_views.table([], RunsQuery(), language, NOW)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_many_runs_are_shown_page_by_page(language, three):
     found = history.all_summaries() * 40
-    shown = runs_views.table(found, Shown(), language, NOW)
+    shown = runs_views.table(found, RunsQuery(), language, NOW)
     assert shown.count("<tr ") == runs_views.MOST_ROWS
     assert text("ui.runs.more", language, count=50, left=70) in shown
 
@@ -221,31 +221,31 @@ def tab():
 
 
 def test_a_look_without_news_sends_nothing_and_news_only_what_changed(three, tab):
-    look = Shown(chosen=(three[0].id, three[1].id))
-    first = runs_shown.updates(tab, look, TRAIN, "en", None)
-    seen = first[tab.seen]
+    look = RunsQuery(chosen=(three[0].id, three[1].id))
+    first = runs_updates.updates(tab, look, TRAIN, "en", None)
+    seen = first[tab.session]
     assert tab.parts["table"] in first
     assert tab.overlay in first
-    assert runs_shown.updates(tab, look, TRAIN, "en", seen) == {}
+    assert runs_updates.updates(tab, look, TRAIN, "en", seen) == {}
 
     metadata.rename(three[2], "delta")
-    news = runs_shown.updates(tab, look, TRAIN, "en", seen)
-    assert set(news) == {tab.parts["table"], tab.seen}
-    gone = runs_shown.updates(tab, look, TRAIN, "en", news[tab.seen])
+    news = runs_updates.updates(tab, look, TRAIN, "en", seen)
+    assert set(news) == {tab.parts["table"], tab.session}
+    gone = runs_updates.updates(tab, look, TRAIN, "en", news[tab.session])
     assert gone == {}
     trash.delete(three[0])
-    after = runs_shown.updates(tab, look, TRAIN, "en", news[tab.seen])
-    assert after[tab.kept]["chosen"] == (three[1].id,)
+    after = runs_updates.updates(tab, look, TRAIN, "en", news[tab.session])
+    assert after[tab.saved_query]["chosen"] == (three[1].id,)
     assert tab.parts["trash"] in after
 
 
 def test_an_open_run_that_goes_on_is_read_on(tab):
     run = make("live", [3.0], State.TRAINING)
-    look = Shown(open=run.id)
-    seen = runs_shown.updates(tab, look, TRAIN, "en", None)[tab.seen]
-    assert runs_shown.updates(tab, look, TRAIN, "en", seen).keys() <= {tab.parts["head"], tab.seen}
+    look = RunsQuery(open=run.id)
+    seen = runs_updates.updates(tab, look, TRAIN, "en", None)[tab.session]
+    assert runs_updates.updates(tab, look, TRAIN, "en", seen).keys() <= {tab.parts["head"], tab.session}
     run.emit(Step(step=2, total=9, epoch=0.1, loss=2.0, learning_rate=1e-3, tokens=5))
-    news = runs_shown.updates(tab, look, TRAIN, "en", seen)
+    news = runs_updates.updates(tab, look, TRAIN, "en", seen)
     assert tab.page.chart in news
     assert "2.00" in news[tab.parts["loss"]]
 

@@ -74,10 +74,10 @@ def test_verdicts_are_words_and_signs(language):
 def test_progress_says_what_is_going_on():
     made = evaluation(scored=False)
 
-    assert "12 of 12" not in views.progress(made, "en", going=True)
-    assert text("ui.score.scoring", done=12) in views.progress(made, "en", going=True)
-    assert text("ui.score.stopped", done=12, total=12) in views.progress(made, "en", going=False)
-    assert text("ui.score.done", done=12) in views.progress(evaluation(), "en", going=False)
+    assert "12 of 12" not in views.progress(made, "en", is_running=True)
+    assert text("ui.score.scoring", done=12) in views.progress(made, "en", is_running=True)
+    assert text("ui.score.stopped", done=12, total=12) in views.progress(made, "en", is_running=False)
+    assert text("ui.score.done", done=12) in views.progress(evaluation(), "en", is_running=False)
 
 
 def test_a_reference_stands_only_where_closer_to_it_is_better():

@@ -93,6 +93,6 @@ def test_the_run_bar_says_that_it_is_stopping():
 
 @pytest.mark.parametrize("kept", ["adapter", "checkpoint", "nothing"])
 def test_the_end_of_a_stopped_run_says_what_is_kept(kept):
-    panel = status_views.status_panel(RUN, glance(State.STOPPED), "ko", kept=kept)
+    panel = status_views.status_panel(RUN, glance(State.STOPPED), "ko", outcome=kept)
     assert text(f"ui.status.kept.{kept}", "ko") in panel
     assert text("ui.status.over.stopped", "ko") not in panel

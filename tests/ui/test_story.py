@@ -12,7 +12,7 @@ from studio.events import Evaluated, Note, Resumed, Step
 from studio.i18n import message
 from studio.runs import State
 from studio.train import heartbeat
-from studio.ui import following, living, run_reader
+from studio.ui import active_runs, following, run_reader
 
 
 @pytest.fixture
@@ -148,32 +148,32 @@ def test_two_sessions_see_the_same_run_and_a_look_without_news_is_equal(run):
 def test_points_that_cannot_be_seen_are_not_drawn_at_once(run, monkeypatch):
     run.emit(step(1))
     shown = following.newest()
-    assert shown.to_be_drawn
-    shown = shown.as_drawn()
-    assert not shown.to_be_drawn
+    assert shown.needs_render
+    shown = shown.as_rendered()
+    assert not shown.needs_render
 
     run.emit(step(2))
-    assert not following.read(shown).to_be_drawn
-    run.emit(step(1 + 10_000 // following.SEEN))
-    assert following.read(shown).to_be_drawn
+    assert not following.read(shown).needs_render
+    run.emit(step(1 + 10_000 // following.VISIBLE_PARTS))
+    assert following.read(shown).needs_render
 
 
 @pytest.mark.parametrize("event", [Evaluated(step=2, loss=1.0), Resumed(step=1)])
 def test_an_evaluation_and_a_resume_are_drawn_at_once(run, event):
     run.emit(step(1))
-    shown = following.newest().as_drawn()
+    shown = following.newest().as_rendered()
     run.emit(event)
 
-    assert following.read(shown).to_be_drawn
+    assert following.read(shown).needs_render
 
 
 def test_points_that_have_waited_are_drawn(run, monkeypatch):
     run.emit(step(1))
-    shown = following.newest().as_drawn()
+    shown = following.newest().as_rendered()
     run.emit(step(2))
     monkeypatch.setattr(following, "REDRAW", 0.0)
 
-    assert following.read(shown).to_be_drawn
+    assert following.read(shown).needs_render
 
 
 def test_a_silence_is_told_in_steps(run):
@@ -189,8 +189,8 @@ def test_a_silence_is_told_in_steps(run):
 def test_the_page_opens_with_the_run_at_work_and_not_with_one_that_waits(run, home):
     waiting = runs.create(RunConfig())
 
-    assert living.look().at_work == (run.id,)
-    assert living.look().waiting == (waiting.id,)
+    assert active_runs.current().at_work == (run.id,)
+    assert active_runs.current().waiting == (waiting.id,)
     assert following.newest().run_id == run.id
     assert following.newest().others_at_work
 
@@ -222,15 +222,15 @@ def test_a_run_that_was_chosen_to_be_looked_at_stays_while_another_trains(run):
 
 def test_a_run_that_is_over_is_read_once(run, monkeypatch):
     run.enter(State.FINISHED)
-    living.look()
+    active_runs.current()
     monkeypatch.setattr(runs, "try_status", lambda run: pytest.fail("read again"))
 
-    assert living.look().all == ()
+    assert active_runs.current().all == ()
 
 
 def test_a_resumed_run_lives_again(run):
     run.enter(State.PAUSED)
-    assert living.look().all == ()
+    assert active_runs.current().all == ()
     runs.RunWriter.take_over(runs.Run(run.path))
 
-    assert living.look().all == (run.id,)
+    assert active_runs.current().all == (run.id,)

@@ -110,11 +110,11 @@ def test_another_run_begins_at_its_newest_frame(run):
 
 def test_only_a_new_frame_or_another_state_is_news(run):
     before = following.follow(run.id)
-    assert strip.seen(following.read(before)) == strip.seen(before)
+    assert strip.current_stamp(following.read(before)) == strip.current_stamp(before)
 
     run.append(samples.FILE, frame(60, "a", "b").model_dump_json() + "\n")
 
-    assert strip.seen(following.read(before)) != strip.seen(before)
+    assert strip.current_stamp(following.read(before)) != strip.current_stamp(before)
 
 
 def test_frames_that_a_resume_has_dropped_do_not_leave_the_scrubber_behind_the_end(run):

@@ -14,7 +14,6 @@ from studio.i18n import message
 from studio.runs import Run
 from studio.runs.curve import Curve
 from studio.style import bootstrap, measurement, prompted_store
-from studio.style.bootstrap import Estimate
 from studio.style.report import Anchors, AnswerScores, CurvePoint, StyleReport, column_report
 from studio.style.request import StyleProgress
 from studio.style.strength import StyleWord
@@ -32,7 +31,7 @@ RIVAL = Column("base", system="Talk <like> a sailor.", shots=(Turn("user", "Who?
 
 def point(factor, style, fluent=True):
     return CurvePoint(
-        factor, Estimate(style, style - 8, style + 8), Estimate(0.7, 0.6, 0.8), Estimate(0, 0, 0), fluent, 0, 0
+        factor, Interval(style, style - 8, style + 8), Interval(0.7, 0.6, 0.8), Interval(0, 0, 0), fluent, 0, 0
     )
 
 
@@ -45,7 +44,7 @@ def report():
     return StyleReport(
         "run", "id", ("?",) * N, "sha", columns=(base, rival, adapter), candidates=8, separable=True,
         author_words=(StyleWord("<matey>", "mat", 1.0),), base_words=(StyleWord("certainly", "ert", -1.0),),
-        verdict=Verdict("prompt", Estimate(0, -5, 5), Estimate(0, -1, 1), None, reason),
+        verdict=Verdict("prompt", Interval(0, -5, 5), Interval(0, -1, 1), None, reason),
         curve=measurement.recommend_strength(
             [point(0, 0), point(0.5, 96), point(1, 130, fluent=False)], wanted_fit=0.6),
     )  # fmt: skip

@@ -19,7 +19,7 @@ def status(state: State = State.TRAINING, **changes) -> Status:
 
 
 def test_a_message_of_a_later_version_is_shown_as_its_key():
-    assert views.said(Message("later.words", {"n": 1}), "en") == "later.words"
+    assert views.one_line(Message("later.words", {"n": 1}), "en") == "later.words"
 
 
 def test_what_comes_from_outside_is_escaped():

@@ -94,10 +94,10 @@ class InMemoryReader(Reader):
         yield from self._all[start:stop]
 
 
-def require_size(name: str, size: int) -> None:
-    """Raise DataError for a file that is larger, in bytes, than may be read as a whole."""
-    if size > MAX_IN_MEMORY_BYTES:
-        raise DataError("data.too_large", name=name, size=size >> 20, most=MAX_IN_MEMORY_BYTES >> 20)
+def require_size(name: str, size: int, most: int = MAX_IN_MEMORY_BYTES) -> None:
+    """Raise DataError for a file of more bytes than `most`, which may be read as a whole."""
+    if size > most:
+        raise DataError("data.too_large", name=name, size=size >> 20, most=most >> 20)
 
 
 def require_unique(name: str, columns: Iterable[str]) -> None:

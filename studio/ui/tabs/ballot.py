@@ -20,7 +20,7 @@ from studio.evaluate.blind_vote import Ballot, checked_name, choices
 from studio.i18n import message, text
 from studio.ui import ballot_views as views
 from studio.ui import launch
-from studio.ui.failures import shown, warn
+from studio.ui.failures import show_errors, warn
 from studio.ui.frame import Frame
 from studio.ui.logins import Visitor
 from studio.ui.page import browser_state, view
@@ -62,7 +62,7 @@ class BallotTab:
     item: gr.State
     """The pair on the screen; None for none."""
     revealed: gr.State
-    seen: gr.State
+    stamp: gr.State
     report: gr.State
     """The meter's report of three columns; None without one."""
     mark: gr.BrowserState
@@ -72,13 +72,13 @@ class BallotTab:
     @property
     def standing(self) -> list[Any]:
         """The components behind a `VoteState`, but for the run and its evaluation."""
-        return [self.voter, self.mark, self.item, self.revealed, self.seen, self.ways, self.report]
+        return [self.voter, self.mark, self.item, self.revealed, self.stamp, self.ways, self.report]
 
     @property
-    def shown(self) -> list[Any]:
+    def outputs(self) -> list[Any]:
         """What changes with every vote."""
         parts = [self.ways, self.progress, self.pair, *self.buttons.values(), self.reveal, self.result, self.export]
-        return [*parts, self.begin, self.item, self.revealed, self.seen, self.report]
+        return [*parts, self.begin, self.item, self.revealed, self.stamp, self.report]
 
 
 def build(words: Words) -> BallotTab:
@@ -136,27 +136,29 @@ def build(words: Words) -> BallotTab:
 
 def render(tab: BallotTab, now: VoteState, lang: str) -> dict[Any, Any]:
     """Return what shows the vote as it stands in a language."""
-    there, ways = now.choices, now.ways
+    available, ways = now.choices, now.ways
     updates: dict[Any, Any] = {
-        tab.ways: gr.update(value=ways, visible=len(there) > 1),
+        tab.ways: gr.update(value=ways, visible=len(available) > 1),
         tab.report: now.report,
-        tab.begin: gr.update(interactive=bool(there)),
+        tab.begin: gr.update(interactive=bool(available)),
         tab.item: now.item,
         tab.revealed: now.revealed,
     }
     for choice, button in tab.buttons.items():
         answers = "three" if ways == "three" else "two"
-        there_is = choice in choices(3 if answers == "three" else 2)
-        words = text(f"ui.vote.say.{answers}.{choice}", lang) if there_is else ""
-        updates[button] = gr.update(value=words, visible=there_is and bool(there), interactive=now.item is not None)
-    if not there:
+        is_offered = choice in choices(3 if answers == "three" else 2)
+        words = text(f"ui.vote.say.{answers}.{choice}", lang) if is_offered else ""
+        updates[button] = gr.update(
+            value=words, visible=is_offered and bool(available), interactive=now.item is not None
+        )
+    if not available:
         return updates | {
             tab.pair: views.empty("ui.vote.empty", lang),
             tab.progress: "",
             tab.result: views.empty("ui.vote.hidden", lang),
             tab.reveal: gr.update(interactive=False),
             tab.export: gr.update(interactive=False),
-            tab.seen: now.stamp,
+            tab.stamp: now.stamp,
         }
     ballot = now.ballot()
     over = bool(now.who) and now.item is None and ballot.next(now.who) is None
@@ -169,11 +171,11 @@ def render(tab: BallotTab, now: VoteState, lang: str) -> dict[Any, Any]:
 
 def counted(tab: BallotTab, now: VoteState, ballot: Ballot, lang: str) -> dict[Any, Any]:
     """Return what shows how far this voter and all others are, and the result where it is revealed."""
-    seen = now.stamp  # first: what comes in between is news the next time
+    stamp = now.stamp  # first: what comes in between is news the next time
     count, voters = ballot.turnout()
     mine = views.progress(*ballot.progress(now.who), lang) if now.who else ""
-    shown_now = (now.revealed or now.ways == "made") and count > 0
-    about = measured_at(now.found, lang)
+    is_visible = (now.revealed or now.ways == "made") and count > 0
+    about = measured_at(now.evaluation, lang)
     results = {} if now.ways == "made" else {"base": ballot.result()}
     if now.ways == "made":
         about = views.describe_pairs(now.adapter_pairs, lang)
@@ -185,46 +187,46 @@ def counted(tab: BallotTab, now: VoteState, ballot: Ballot, lang: str) -> dict[A
     return {
         tab.progress: mine + views.turnout(count, voters, lang) + together + about,
         tab.reveal: gr.update(interactive=count > 0, visible=now.ways != "made"),
-        tab.export: gr.update(interactive=shown_now),
+        tab.export: gr.update(interactive=is_visible),
         tab.result: (
             views.results(results, ballot.preferences(), lang, standings)
-            if shown_now
+            if is_visible
             else views.empty("ui.vote.hidden", lang)
         ),
-        tab.seen: seen,
+        tab.stamp: stamp,
     }
 
 
 def news(tab: BallotTab, now: VoteState, lang: str) -> dict[Any, Any]:
     """Return what others have changed since this session last looked; the pair on the screen stays."""
-    if now.stamp == now.seen:
+    if now.stamp == now.known:
         return {}
-    if now.pairs and now.seen and now.stamp[1] == now.seen[1]:
+    if now.pairs and now.known and now.stamp[1] == now.known[1]:
         return counted(tab, now, now.ballot(), lang)
     return render(tab, now, lang)
 
 
-def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> None:
+def connect(tab: BallotTab, head: CompareTab, evaluation: gr.State, frame: Frame) -> None:
     """Connect the tab's events."""
     language = frame.language
 
-    @shown(language)
+    @show_errors(language)
     def begin(request: gr.Request, *standing: Any) -> dict[Any, Any]:
         now = of_login(VoteState(*standing), request)
         checked_name(now.voter or "")
         return render(tab, now.went_on(now.ballot()), language)
 
-    @shown(language)
+    @show_errors(language)
     def vote(choice: str, request: gr.Request, *standing: Any) -> dict[Any, Any]:
         now = of_login(VoteState(*standing), request)
         if now.item is None:
             return {tab.item: None}
         ballot = now.ballot()
-        of = {"two": now.found, "three": now.report, "made": None}[now.ways]
+        of = {"two": now.evaluation, "three": now.report, "made": None}[now.ways]
         ballot.vote(now.who, now.item, choice, _place(request), evaluation=of.id if of else "", sides=now.sides)
         return render(tab, now.went_on(ballot), language)
 
-    @shown(language)
+    @show_errors(language)
     def change_ways(
         request: gr.Request, run_id: str | None, checkpoint: str | None, strength: float | None, *standing: Any
     ) -> dict[Any, Any]:
@@ -235,18 +237,18 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
         return render(tab, now.went_on(now.ballot()) if before.item else now, language)
 
     @view(tab.item, tab.revealed)  # who has begun to vote meanwhile goes on
-    @shown(language)
-    def show_made(*standing: Any) -> dict[Any, Any]:
+    @show_errors(language)
+    def show_pairs(*standing: Any) -> dict[Any, Any]:
         now = VoteState(*standing)
-        if len(now.adapter_pairs) == (now.seen or (None, 0))[1] or now.item:
+        if len(now.adapter_pairs) == (now.known or (None, 0))[1] or now.item:
             return render(tab, now, language)
         return render(tab, now._replace(chosen="made", revealed=False), language)
 
-    @shown(language)
+    @show_errors(language)
     def reveal(*standing: Any) -> dict[Any, Any]:
         return render(tab, VoteState(*standing)._replace(revealed=True), language)
 
-    @shown(language)
+    @show_errors(language)
     def export(*standing: Any) -> dict[Any, Any]:
         rows = VoteState(*standing).ballot().preferences().rows
         path = written(
@@ -254,15 +256,15 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
         )
         return {tab.file: gr.update(value=path)}
 
-    standing = [head.run, found, *tab.standing]
+    standing = [head.run, evaluation, *tab.standing]
     at_once = {**QUIET, "concurrency_limit": None}
-    gr.on([tab.begin.click, tab.voter.submit], begin, [*standing], tab.shown, **at_once)
+    gr.on([tab.begin.click, tab.voter.submit], begin, [*standing], tab.outputs, **at_once)
     at = [head.run, head.checkpoint, head.strength]
-    tab.ways.input(change_ways, [*at, found, *tab.standing], tab.shown, trigger_mode="always_last", **at_once)
-    tab.maker.connect(head, frame).then(show_made, [head.run, found, *tab.standing], tab.shown, **at_once)
+    tab.ways.input(change_ways, [*at, evaluation, *tab.standing], tab.outputs, trigger_mode="always_last", **at_once)
+    tab.maker.connect(head, frame).then(show_pairs, [head.run, evaluation, *tab.standing], tab.outputs, **at_once)
     for choice, button in tab.buttons.items():
-        button.click(vote, [gr.State(choice), *standing], tab.shown, **at_once)
-    tab.reveal.click(reveal, [*standing], tab.shown, **at_once)
+        button.click(vote, [gr.State(choice), *standing], tab.outputs, **at_once)
+    tab.reveal.click(reveal, [*standing], tab.outputs, **at_once)
     exported = tab.export.click(export, [*standing], tab.file, **QUIET)
     exported.success(None, None, None, js=_DOWNLOAD.format("vote-file"))
 

@@ -13,7 +13,7 @@ from studio.errors import ConfigError, StudioError
 from studio.i18n import message
 from studio.ui import before_views, scanning, views
 from studio.ui.before_views import Rate
-from studio.ui.failures import message_of, shown
+from studio.ui.failures import message_of, show_errors
 from studio.ui.form import Form
 from studio.ui.frame import Frame
 from studio.ui.page import browser_state, view
@@ -103,7 +103,7 @@ class BeforeCard:
             """
 
             @view(self.verdict, self.checked)
-            @shown(language)
+            @show_errors(language)
             def check(
                 request: gr.Request, checked: Any, checking: Any, price: Any, currency: Any, base: RunConfig, *rest: Any
             ) -> Iterator[dict[Any, Any]]:
@@ -132,7 +132,7 @@ class BeforeCard:
         def cancel(request: gr.Request) -> None:
             scanning.cancel(_session(request))
 
-        @shown(language)
+        @show_errors(language)
         def show(verdict: Any, price: Any, currency: Any) -> dict[Any, Any]:
             return self.render(verdict, Rate.of(price, currency))
 
@@ -159,7 +159,7 @@ class BeforeCard:
         session, config, language = _session(request), check.config, self.language
         assert config is not None
 
-        def run(going: scanning.Going) -> Any:
+        def run(going: scanning.OnProgress) -> Any:
             from studio import gpu
             from studio.data import source
             from studio.train import preflight
@@ -186,16 +186,16 @@ class BeforeCard:
             yield {**done, self.checked: config, self.verdict: verdict, **self.render(verdict, rate)}
 
 
-def _settle(going: scanning.Going, data: str) -> None:
+def _settle(going: scanning.OnProgress, data: str) -> None:
     until = time.monotonic() + SETTLED
     while time.monotonic() < until or scanning.busy(data):
         going(0.0)
         time.sleep(0.1)
 
 
-def _result(job: Any, going: scanning.Going) -> Any:
+def _result(job: Any, going: scanning.OnProgress) -> Any:
     """Wait for a job of the GPU thread; it ends when the work of the page does."""
-    while not job.done.wait(scanning.GLANCE):
+    while not job.done.wait(scanning.UPDATE_SECONDS):
         try:
             going(1.0)
         except scanning.Cancelled:
@@ -209,4 +209,4 @@ def _session(request: gr.Request) -> str:
 
 
 def _bar(share: float | None, language: str) -> str:
-    return views.bar(share, views.said(message("ui.before.looking"), language))
+    return views.bar(share, views.one_line(message("ui.before.looking"), language))

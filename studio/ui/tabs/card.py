@@ -12,7 +12,7 @@ from studio.compare.comparison import Comparison
 from studio.i18n import text
 from studio.reports.run_card import is_scoreboard_missing
 from studio.ui import cards
-from studio.ui.failures import shown
+from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
 from studio.ui.words import Words
 
@@ -27,7 +27,7 @@ class CardMaker:
     kind: gr.Dropdown
     make: gr.Button
     file: gr.DownloadButton
-    made: gr.Textbox
+    card_path: gr.Textbox
     """The name of the last card, for the browser alone; empty when none could be made."""
 
 
@@ -53,18 +53,18 @@ def connect(
     """Connect the controls; `last` holds what is put on the card, `names` tells what base and run are called."""
     language = frame.language
 
-    @shown(language)
+    @show_errors(language)
     def make(kind: str, comparison: Comparison | None) -> dict[Any, Any]:
         called = names(comparison and comparison.request.run_id, language)
         card = cards.card(comparison, called, language)
         if comparison and is_scoreboard_missing(runs.find(comparison.request.run_id), card):
             gr.Info(text("ui.card.no_board", language), title=text("ui.card.kind", language))
         path = str(cards.write(card, kind))
-        return {maker.file: gr.update(value=path), maker.made: Path(path).name}
+        return {maker.file: gr.update(value=path), maker.card_path: Path(path).name}
 
     def forget() -> str:
         return ""
 
-    event = maker.make.click(forget, None, maker.made, **QUIET)
-    event = event.then(make, [maker.kind, last], [maker.file, maker.made], concurrency_limit=None, **QUIET)
-    event.then(None, maker.made, None, js=_DOWNLOAD)
+    event = maker.make.click(forget, None, maker.card_path, **QUIET)
+    event = event.then(make, [maker.kind, last], [maker.file, maker.card_path], concurrency_limit=None, **QUIET)
+    event.then(None, maker.card_path, None, js=_DOWNLOAD)

@@ -12,7 +12,7 @@ from studio.export.request import KINDS
 from studio.files import sha256
 from studio.model.adapter_files import WEIGHTS
 from studio.ui import export_views
-from studio.ui.failures import shown
+from studio.ui.failures import show_errors
 from studio.ui.words import Words
 
 _QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
@@ -47,8 +47,14 @@ class CardComparisons:
         """
         saved, default = _offered(run_id)
         ids = [one.id for one in saved]
-        kept = [id for id in chosen or () if id in ids]
-        ticked = {"value": list(default)} if run_id != of_run else {"value": kept} if kept != (chosen or []) else {}
+        remaining = [id for id in chosen or () if id in ids]
+        ticked = (
+            {"value": list(default)}
+            if run_id != of_run
+            else {"value": remaining}
+            if remaining != (chosen or [])
+            else {}
+        )
         choices = [(export_views.comparison(one.comparison.request, self.language), one.id) for one in saved]
         is_visible = bool(saved) and kind in KINDS and kind not in _WITHOUT_CARD
         return {
@@ -59,7 +65,7 @@ class CardComparisons:
 
     def connect(self, item: gr.Tab, run: gr.Dropdown, kind: gr.Radio) -> None:
         """Connect what changes the list: the tab that is opened, another run, another kind of export."""
-        render = shown(self.language)(self.render)
+        render = show_errors(self.language)(self.render)
         inputs = [run, kind, self.of_run, self.chosen]
         outputs = [self.part, self.chosen, self.of_run]
         gr.on([item.select, run.change, kind.change], render, inputs, outputs, trigger_mode="always_last", **_QUIET)

@@ -15,7 +15,7 @@ from studio.errors import StudioError
 from studio.i18n import text
 from studio.runs import Run, State, checkpoints
 from studio.ui import compare_views, views
-from studio.ui.tabs import card, outside
+from studio.ui.tabs import adapter_import, card
 from studio.ui.tabs.mixing import MIX, MixEditor
 from studio.ui.tabs.pair_vote import PairVote
 from studio.ui.tabs.prompted_base import PromptEditor
@@ -90,7 +90,7 @@ class CompareTab:
     add: gr.Button
     prompted: PromptEditor
     mixer: MixEditor
-    outside: outside.Outside
+    outside: adapter_import.AdapterImport
     prompt: gr.Textbox
     held_out: gr.Radio
     saved: gr.Dropdown
@@ -99,7 +99,7 @@ class CompareTab:
     badge: gr.HTML
     panels: tuple[Panel, ...]
     view: gr.Radio
-    told: gr.HTML
+    caption: gr.HTML
     """What the view shows, in words."""
     follow: gr.Textbox
     follow_go: gr.Button
@@ -123,7 +123,7 @@ class CompareTab:
         """What shows a comparison."""
         parts = [part for panel in self.panels for part in (panel.column, panel.title, panel.answer, panel.caption)]
         asking = [self.go, self.stop, self.follow, self.follow_go, self.saved]
-        return [*parts, self.badge, self.told, *asking, self.last, self.token_scores]
+        return [*parts, self.badge, self.caption, *asking, self.last, self.token_scores]
 
     @property
     def settings(self) -> list[Any]:
@@ -218,10 +218,10 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
         )
         maker = card.build(words)
         present = words.make(gr.Button, text="ui.present.go", min_width=110, elem_id="present")
-    told = gr.HTML(value=compare_views.NO_CAPTION, elem_id="told")
+    caption = gr.HTML(value=compare_views.NO_CAPTION, elem_id="told")
     with gr.Column(elem_classes="card"):
         saved = words.make(gr.Dropdown, label="ui.compare.saved", choices=[], elem_id="saved")
-        arriving = outside.build(words)
+        arriving = adapter_import.build(words)
     return CompareTab(
         **head,
         extras=extras,
@@ -238,7 +238,7 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
         badge=badge,
         panels=panels,
         view=view,
-        told=told,
+        caption=caption,
         follow=follow,
         follow_go=follow_go,
         last=gr.State(None),
@@ -307,27 +307,28 @@ def _panel(words: Words, name: str) -> Panel:
 
 def comparable() -> list[tuple[Run, runs.Status]]:
     """Return the runs that have an adapter to compare, the newest first: finished ones, and one that trains."""
-    found = []
+    comparable_runs = []
     for run in runs.all_runs()[:MOST_RUNS]:
         status = runs.try_status(run)
         if status and (
             run.has_adapter or checkpoints.all_of(run.path) or (status.state is State.TRAINING and status.step)
         ):
-            found.append((run, status))
-    return found
+            comparable_runs.append((run, status))
+    return comparable_runs
 
 
-def who(run_id: str | None, found: Sequence[tuple[Run, runs.Status]], language: str) -> list[tuple[str, str]]:
+def who(run_id: str | None, comparable_runs: Sequence[tuple[Run, runs.Status]], language: str) -> list[tuple[str, str]]:
     """Return what an added column can be: an adapter of this run, another one, or the base that is told more."""
     others = [
-        (text("compare.column.other", language, name=views.run_name(run.id)), run.id) for run in _beside(run_id, found)
+        (text("compare.column.other", language, name=views.run_name(run.id)), run.id)
+        for run in _other_runs(run_id, comparable_runs)
     ]
-    there = arrived.available_columns(runs.Run(runs.folder() / run_id)) if run_id else []
-    told = [(text(f"ui.compare.who.{kind}", language), f"base+{kind}") for kind in ("prompted", "system", "shots")]
-    outside = ((views.column_label(Column(adapter=each), language), each) for each in there)
+    external = arrived.available_columns(runs.Run(runs.folder() / run_id)) if run_id else []
+    bases = [(text(f"ui.compare.who.{kind}", language), f"base+{kind}") for kind in ("prompted", "system", "shots")]
+    outside = ((views.column_label(Column(adapter=each), language), each) for each in external)
     adapters = [*own_adapters(run_id, language), *others, *outside]
     mix = [(text("ui.compare.who.mix", language), MIX)] if len(adapters) > 1 else []
-    return [*adapters, *mix, *told]
+    return [*adapters, *mix, *bases]
 
 
 def own_adapters(run_id: str | None, language: str) -> list[tuple[str, str]]:
@@ -340,11 +341,11 @@ def _steps(run_id: str, language: str) -> list[tuple[str, str]]:
     return [(text("compare.column.step", language, step=step), f"step-{step:06}") for step in steps]
 
 
-def _beside(run_id: str | None, found: Sequence[tuple[Run, runs.Status]]) -> list[Run]:
+def _other_runs(run_id: str | None, comparable_runs: Sequence[tuple[Run, runs.Status]]) -> list[Run]:
     """Return the other runs whose adapters were made for the same base."""
-    bases = {run.id: run.resolved().get("base", {}).get("weights") for run, _ in found if run.has_adapter}
+    bases = {run.id: run.resolved().get("base", {}).get("weights") for run, _ in comparable_runs if run.has_adapter}
     mine = run_id and runs.Run(runs.folder() / run_id).resolved().get("base", {}).get("weights")
-    return [run for run, _ in found if mine and run.id != run_id and bases.get(run.id) == mine]
+    return [run for run, _ in comparable_runs if mine and run.id != run_id and bases.get(run.id) == mine]
 
 
 def names(run_id: str | None, language: str) -> tuple[str, str]:

@@ -17,11 +17,11 @@ from studio.model import hub_adapters
 from studio.model.uploaded_adapters import PREFIX
 from studio.ui import examples, jobs, limits
 from studio.ui.compare_views import NUMBERS, View
-from studio.ui.failures import shown
+from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
-from studio.ui.tabs import card, outside, prompted_base
+from studio.ui.tabs import adapter_import, card, prompted_base
 from studio.ui.tabs import compare as tabs
-from studio.ui.tabs import compare_shown as show
+from studio.ui.tabs import compare_updates as show
 from studio.ui.tabs.compare import EXTRA, SHOTS, SYSTEM, CompareTab
 from studio.ui.tabs.mixing import MIX, mix_column
 from studio.ui.tabs.prompted_base import PROMPTED
@@ -32,7 +32,7 @@ _IS_OPEN = """(_, ...rest) => {
   const tab = document.querySelector('#tabs [role=tab][data-tab-id=compare]');
   return [tab?.getAttribute('aria-selected') === 'true', ...rest];
 }"""
-GLANCE = 0.1
+UPDATE_SECONDS = 0.1
 """Seconds between two looks at answers that stream: a browser falls behind a model that says more in that time."""
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
@@ -52,8 +52,8 @@ def column_at(checkpoint: str | None, strength: float | None) -> Column:
 
 def settings_of(run_id: str, numbers: Sequence[float | None]) -> GenerationConfig:
     """Return a run's settings for answering, with the numbers of the page."""
-    asked = {f"generation.{name}": value for name, value in zip(NUMBERS, numbers, strict=True)}
-    return runs.find(run_id).config().with_settings(asked).generation
+    changes = {f"generation.{name}": value for name, value in zip(NUMBERS, numbers, strict=True)}
+    return runs.find(run_id).config().with_settings(changes).generation
 
 
 def added(run_id: str, open_: Sequence[bool], values: Sequence[Any]) -> Iterator[Column]:
@@ -101,21 +101,21 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
     language = frame.language
     count = len(tab.settings)
 
-    @shown(language)
+    @show_errors(language)
     def compare(request: gr.Request, view: View, prompt: str, *values: Any) -> Iterator[Any]:
         run_id, settings, columns = read_request(values, count)
         if not (prompt or "").strip():
             raise CompareError("ui.no_prompt")
         for each in columns:
             examples.require_unasked(each.shots, prompt)
-        asked = CompareRequest(run_id, (prompt.strip(),), settings, columns)
-        yield from _ask(tab, asked, view, language, request)
+        wanted = CompareRequest(run_id, (prompt.strip(),), settings, columns)
+        yield from _ask(tab, wanted, view, language, request)
 
-    @shown(language)
+    @show_errors(language)
     def answer_first(
-        request: gr.Request, is_open: bool, on_screen: str | None, last: Comparison | None, *given: Any
+        request: gr.Request, is_open: bool, on_screen: str | None, last: Comparison | None, *values: Any
     ) -> Iterator[Any]:
-        view, prompt, run_id, *rest = given
+        view, prompt, run_id, *rest = values
         prompts = tabs.held_out(run_id) if is_open and run_id and run_id == on_screen else []
         if last is not None or prompt or not prompts or jobs.busy(request, KIND):
             yield gr.skip()
@@ -123,14 +123,14 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
         yield {tab.prompt: prompts[0], tab.held_out: prompts[0]}
         yield from compare(request, view, prompts[0], run_id, *rest)
 
-    @shown(language)
+    @show_errors(language)
     def ask_on(view: View, last: Comparison | None, follow: str, request: gr.Request) -> Iterator[dict[Any, Any]]:
         if last is None or not (follow or "").strip():
             raise CompareError("ui.no_prompt")
         yield {tab.follow: ""}
         yield from _ask(tab, last.next_turn(follow.strip()), view, language, request)
 
-    @shown(language)
+    @show_errors(language)
     def again(
         view: View,
         last: Comparison | None,
@@ -149,7 +149,7 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
         columns[number] = replace(columns[number], strength=strength / 100)
         yield from _ask(tab, replace(last.request, columns=tuple(columns)), view, language, request)
 
-    @shown(language)
+    @show_errors(language)
     def remix(view: View, last: Comparison | None, run_id: str, request: gr.Request, *values: Any) -> Iterator[Any]:
         mixed = [number for number, column in enumerate(last.request.columns) if column.mix] if last else []
         if last is None or last.request.run_id != run_id or not mixed:
@@ -162,7 +162,7 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
         if columns != list(last.request.columns):
             yield from _ask(tab, replace(last.request, columns=tuple(columns)), view, language, request)
 
-    @shown(language)
+    @show_errors(language)
     def change_view(
         view: View, last: Comparison | None, token_scores: Any, request: gr.Request
     ) -> Iterator[dict[Any, Any]]:
@@ -170,15 +170,15 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
         if view == "likelihood" and last is not None and token_scores is None:
             yield _score_answer(tab, last, language, request)
 
-    @shown(language)
+    @show_errors(language)
     def reopen(view: View, run_id: str | None, chosen: str | None, request: gr.Request) -> Iterator[Any]:
-        found = next((one for one in show.saved_of(run_id) if one.id == chosen), None)
-        if found is None:
+        saved = next((one for one in show.saved_of(run_id) if one.id == chosen), None)
+        if saved is None:
             yield gr.skip()
             return
-        yield {**show.opened(tab, found.comparison, view, language), **show.as_asked(tab, found.comparison)}
+        yield {**show.opened(tab, saved.comparison, view, language), **show.restore_request(tab, saved.comparison)}
         if view == "likelihood":
-            yield _score_answer(tab, found.comparison, language, request)
+            yield _score_answer(tab, saved.comparison, language, request)
 
     def done(last: Comparison | None, run_id: str | None, request: gr.Request) -> dict[Any, Any]:
         busy = jobs.busy(request, KIND)
@@ -199,38 +199,44 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
     ends = (done, [tab.last, tab.run], [tab.go, tab.stop, tab.follow, tab.follow_go])
     last = {"trigger_mode": "always_last"}
     tab.held_out.input(lambda chosen: chosen or gr.skip(), tab.held_out, tab.prompt, **QUIET, **last)
-    asked = [tab.view, tab.prompt, *tab.settings, *tab.columns]
-    going = [gr.on([tab.go.click, tab.prompt.submit], compare, asked, tab.of_answers, api_name="compare", **streaming)]
+    compare_inputs = [tab.view, tab.prompt, *tab.settings, *tab.columns]
+    streams = [
+        gr.on(
+            [tab.go.click, tab.prompt.submit], compare, compare_inputs, tab.of_answers, api_name="compare", **streaming
+        )
+    ]
     on = [tab.view, tab.last, tab.follow]
-    going.append(gr.on([tab.follow_go.click, tab.follow.submit], ask_on, on, tab.of_answers, **streaming))
-    kept = [tab.view, tab.run, tab.saved]
-    tab.saved.input(reopen, kept, [*tab.of_answers, *tab.request_controls], **streaming, **last).then(*ends, **QUIET)
+    streams.append(gr.on([tab.follow_go.click, tab.follow.submit], ask_on, on, tab.of_answers, **streaming))
+    saved_inputs = [tab.view, tab.run, tab.saved]
+    tab.saved.input(reopen, saved_inputs, [*tab.of_answers, *tab.request_controls], **streaming, **last).then(
+        *ends, **QUIET
+    )
     strengths = [tab.strength, *(extra.strength for extra in tab.extras)]
     for number, slider in enumerate(strengths, 1):
         column = gr.State(number)
         inputs = [tab.view, tab.last, tab.run, column, slider]
-        going.append(slider.release(again, inputs, tab.of_answers, **streaming, **last))
+        streams.append(slider.release(again, inputs, tab.of_answers, **streaming, **last))
     mixing = [*(slider.release for slider in tab.mixer.weights), tab.mixer.density.release, tab.mixer.combination.input]
     inputs = [tab.view, tab.last, tab.run, *tab.mixer.inputs]
-    going.append(gr.on(mixing, remix, inputs, tab.of_answers, **streaming, **last))
+    streams.append(gr.on(mixing, remix, inputs, tab.of_answers, **streaming, **last))
     token_scores = [tab.view, tab.last, tab.token_scores]
     tab.view.input(change_view, token_scores, tab.of_answers, **streaming, **last)
     tab.stop.click(stop, None, None, concurrency_limit=None, **QUIET)
     _connect_added(tab, frame)
     card.connect(tab.card, frame, tab.last, tabs.names)
-    for event in going:
+    for event in streams:
         event.then(*ends, **QUIET)
 
     is_open = gr.Checkbox(visible=False)  # a state's value would not come from the browser
 
     def answer_after(event: Any, on_screen: gr.State) -> Any:
-        inputs = [is_open, on_screen, tab.last, *asked]
+        inputs = [is_open, on_screen, tab.last, *compare_inputs]
         outputs = [*tab.of_answers, tab.prompt, tab.held_out]
         answering = event.then(answer_first, inputs, outputs, js=_IS_OPEN, **streaming)
         answering.then(*ends, **QUIET)
         return answering
 
-    return going, answer_after
+    return streams, answer_after
 
 
 def _connect_added(tab: CompareTab, frame: Frame) -> None:
@@ -245,7 +251,7 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
     def opened_rows(open_: tuple[bool, ...]) -> list[Any]:
         return [open_, gr.update(interactive=not all(open_)), *(gr.update(visible=is_open) for is_open in open_)]
 
-    @shown(language)
+    @show_errors(language)
     def change_who(run_id: str | None, prompt: str, who: str, shots: str) -> list[Any]:
         first = examples.of_run(run_id, prompt or "") if who == SHOTS and run_id and not shots else gr.skip()
         return [
@@ -254,7 +260,7 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
             gr.update(visible=who == SHOTS) if first == gr.skip() else gr.update(visible=True, value=first),
         ]
 
-    @shown(language)
+    @show_errors(language)
     def arrived(column: str, run_id: str | None, open_: tuple[bool, ...], *who: str) -> dict[Any, Any]:
         """Offer what has arrived, in a column of its own if one is free."""
         choices = tabs.who(run_id, tabs.comparable(), language)
@@ -263,15 +269,15 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
             return updates
         place = open_.index(False)
         extra = tab.extras[place]
-        told = {extra.system: gr.update(visible=False), extra.shots: gr.update(visible=False)}
+        cleared = {extra.system: gr.update(visible=False), extra.shots: gr.update(visible=False)}
         updates |= {
             extra.who: gr.update(choices=choices, value=column),
             extra.strength: gr.update(visible=True, value=100),
-            **told,
+            **cleared,
         }
         return updates | dict(zip([tab.open, tab.add, *rows], add(open_), strict=True))
 
-    @shown(language)
+    @show_errors(language)
     def gone(column: str, run_id: str | None, open_: tuple[bool, ...], *who: str) -> dict[Any, Any]:
         """Offer what was removed no more."""
         choices = tabs.who(run_id, tabs.comparable(), language)
@@ -283,14 +289,14 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
     outputs = [tab.open, tab.add, *rows, *tab.of_answers]
     whose = [tab.run, tab.open, *(extra.who for extra in tab.extras)]
     shows = [tab.open, tab.add, *rows, *(part for extra in tab.extras for part in extra.inputs)]
-    outside.connect(tab.outside, frame, whose, shows, arrived, gone)
+    adapter_import.connect(tab.outside, frame, whose, shows, arrived, gone)
     who = [extra.who for extra in tab.extras]
     tab.prompted.connect(tab.run, tab.open, who)
     tab.mixer.connect(frame, tab.run, tab.open, who, lambda run_id, spoken: tabs.who(run_id, tabs.comparable(), spoken))
     tab.add.click(add, tab.open, [tab.open, tab.add, *rows], **QUIET)
     for number, extra in enumerate(tab.extras):
 
-        @shown(language)
+        @show_errors(language)
         def remove(
             view: View, last: Comparison | None, open_: tuple[bool, ...], number: int = number
         ) -> dict[Any, Any]:
@@ -312,37 +318,37 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
 
 
 def _ask(
-    tab: CompareTab, asked: CompareRequest, view: View, language: str, request: gr.Request
+    tab: CompareTab, wanted: CompareRequest, view: View, language: str, request: gr.Request
 ) -> Iterator[dict[Any, Any]]:
     """Ask the columns and show their answers as they come. Raises AccessError for more than a guest may ask for."""
     from studio import gpu
 
-    limits.require_small(asked)
+    limits.require_small(wanted)
     yield {
-        **show.waiting(tab, asked, language),
+        **show.waiting(tab, wanted, language),
         tab.go: gr.update(interactive=False),
         tab.stop: gr.update(interactive=True),
         tab.follow: gr.update(interactive=False),
         tab.follow_go: gr.update(interactive=False),
         tab.saved: gr.update(interactive=False),
     }
-    job = jobs.keep(request, KIND, gpu.thread().compare(asked, keep=not runs.is_restricted()))
+    job = jobs.keep(request, KIND, gpu.thread().compare(wanted, keep=not runs.is_restricted()))
     comparing: Comparison | None = None
     try:
-        shown_at = 0.0
+        updated_at = 0.0
         for comparing in job.updates():
-            if not jobs.is_kept(request, KIND, job):  # another run was opened
+            if not jobs.is_current(request, KIND, job):  # another run was opened
                 return
-            if (now := time.monotonic()) - shown_at >= GLANCE:
-                shown_at = now
+            if (now := time.monotonic()) - updated_at >= UPDATE_SECONDS:
+                updated_at = now
                 yield show.answers(tab, comparing, view, language)
     except StudioError as error:  # an adapter of another base, say: it stands where the proof would stand
-        yield show.refused(tab, asked, error, language, comparing)
+        yield show.refused(tab, wanted, error, language, comparing)
         return
     finally:  # also when the browser tab was closed
         job.stop()
-    if comparing is not None and jobs.is_kept(request, KIND, job):
-        yield {**show.opened(tab, comparing, view, language), **show.offered(tab, asked.run_id, comparing, language)}
+    if comparing is not None and jobs.is_current(request, KIND, job):
+        yield {**show.opened(tab, comparing, view, language), **show.offered(tab, wanted.run_id, comparing, language)}
         if view == "likelihood":
             yield _score_answer(tab, comparing, language, request)
 
@@ -353,8 +359,8 @@ def _score_answer(tab: CompareTab, last: Comparison, language: str, request: gr.
 
     if len(last.request.columns) < 2 or not last.answers[0][1].ids:
         return {}
-    asked = replace(last.request, columns=last.request.columns[:2])
-    job = jobs.keep(request, "weigh", gpu.thread().score_answer(asked, last.answers[0][1].ids))
+    pair_request = replace(last.request, columns=last.request.columns[:2])
+    job = jobs.keep(request, "weigh", gpu.thread().score_answer(pair_request, last.answers[0][1].ids))
     token_scores = job.result()
     return {**show.render(tab, last, "likelihood", language, token_scores), tab.token_scores: token_scores}
 
@@ -384,6 +390,6 @@ def restored(
     return merged(
         updates,
         show.opened(tab, last, view, language),
-        {tab.follow: can, tab.follow_go: can, **show.as_asked(tab, last)},
+        {tab.follow: can, tab.follow_go: can, **show.restore_request(tab, last)},
         {tab.prompt: prompt} if prompt else {},
     )

@@ -9,12 +9,12 @@ from studio.compare.columns import Column
 from studio.compare.comparison import Comparison
 from studio.evaluate.evaluation_store import Evaluation
 from studio.style.report import StyleReport
-from studio.ui import clock, vote_state
+from studio.ui import polling, vote_state
 from studio.ui.compare_views import VIEWS, View
-from studio.ui.failures import shown
+from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
 from studio.ui.scoreboard_views import ORDERS, Order
-from studio.ui.tabs import ballot, compare, compare_events, compare_shown, present, scoreboard, sheet
+from studio.ui.tabs import ballot, compare, compare_events, compare_updates, present, scoreboard, sheet
 from studio.ui.tabs.own_prompts import OwnPrompts
 from studio.ui.tabs.preference_card import PreferenceCard
 from studio.ui.tabs.style_card import StyleCard
@@ -24,15 +24,15 @@ from studio.ui.words import Words
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
-class Kept(NamedTuple):
+class CompareSession(NamedTuple):
     """What a session has on the screen, and how it looks at it; at first as when the page is opened."""
 
     view: View = VIEWS[0]
     last: Comparison | None = None
     token_scores: Any = None
     order: Order = ORDERS[0]
-    found: Evaluation | None = None
-    seen: scoreboard.Stamp | None = None
+    evaluation: Evaluation | None = None
+    stamp: scoreboard.Stamp | None = None
     reader: str = ""
     reading: tuple[str, Any] | None = None
     voter: str = ""
@@ -50,10 +50,10 @@ class Kept(NamedTuple):
         """The adapter that the head of the tab names, whose scores, votes and readings are shown."""
         return compare_events.column_at(self.checkpoint, self.strength)
 
-    def vote(self, run_id: str | None, found: Evaluation | None) -> VoteState:
+    def vote(self, run_id: str | None, evaluation: Evaluation | None) -> VoteState:
         """Return how the vote on an evaluation of a run stands."""
         voting = (self.voter, self.mark, self.item, self.revealed, self.votes, self.ways, self.report)
-        return VoteState(run_id, found, *voting)
+        return VoteState(run_id, evaluation, *voting)
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ class Views:
     """The run whose answers and scores are shown."""
 
     @property
-    def kept(self) -> list[Any]:
-        """The components behind `Kept`."""
+    def session(self) -> list[Any]:
+        """The components behind `CompareSession`."""
         answers, score = self.answers, self.score
         return [
             *(answers.view, answers.last, answers.token_scores),
-            *(score.order, score.found, score.seen),
+            *(score.order, score.evaluation, score.stamp),
             *(self.sheet.reader, self.sheet.item),
             *self.vote.standing,
             *(answers.checkpoint, answers.strength),
@@ -86,7 +86,7 @@ class Views:
     @property
     def measured(self) -> list[Any]:
         """What changes with an evaluation."""
-        return [*self.score.shown, *self.vote.shown, *self.sheet.shown]
+        return [*self.score.outputs, *self.vote.outputs, *self.sheet.outputs]
 
     @property
     def rendered(self) -> list[Any]:
@@ -114,58 +114,60 @@ def build(words: Words) -> Views:
     return Views(answers, score, vote, preferences, read, slides, style, prompts, gr.State(None))
 
 
-def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> dict[Any, Any]:
+def evaluated(views: Views, language: str, run_id: str | None, session: CompareSession) -> dict[Any, Any]:
     """Return what shows how the run's evaluation stands, and what can be voted on and read of it.
 
     Whoever is in the middle of a vote or of reading stays there, as long as the answers are still the same.
     """
-    stands = scoreboard.stands(views.score, run_id, kept.column, kept.found, kept.order, language)
-    found = stands[views.score.found]
-    pairs = {pair.id for pair in vote_state.pairs_of(found)}
-    vote = kept.vote(run_id, found)._replace(report=vote_state.report_of(run_id, kept.column))
+    stands = scoreboard.stands(views.score, run_id, session.column, session.evaluation, session.order, language)
+    evaluation = stands[views.score.evaluation]
+    pairs = {pair.id for pair in vote_state.pairs_of(evaluation)}
+    vote = session.vote(run_id, evaluation)._replace(report=vote_state.report_of(run_id, session.column))
     if vote.item not in {pair.id for pair in vote.pairs}:
         vote = vote._replace(item=None)
-    reads_on = kept.reading is not None and kept.reading[0] in pairs
+    reads_on = session.reading is not None and session.reading[0] in pairs
     return {
         **stands,
         **ballot.render(views.vote, vote, language),
-        **({} if reads_on else sheet.render(views.sheet, run_id, found, kept.reader, False, language)),
+        **({} if reads_on else sheet.render(views.sheet, run_id, evaluation, session.reader, False, language)),
     }
 
 
-def pulse(run_id: str | None, kept: Kept, request: gr.Request) -> str | None:
+def pulse(run_id: str | None, session: CompareSession, request: gr.Request) -> str | None:
     """Return what tells apart what this session shows and what there is; None where they are the same."""
-    shown = [kept.seen, kept.votes, _report_id(kept.report)]
+    on_page = [session.stamp, session.votes, _report_id(session.report)]
     now = [
-        scoreboard.stamp(run_id, kept.column, kept.seen, request),
-        kept.vote(run_id, kept.found).stamp,
-        _report_id(vote_state.report_of(run_id, kept.column)),
+        scoreboard.stamp(run_id, session.column, session.stamp, request),
+        session.vote(run_id, session.evaluation).stamp,
+        _report_id(vote_state.report_of(run_id, session.column)),
     ]
-    return None if now == shown else repr([shown, now])
+    return None if now == on_page else repr([on_page, now])
 
 
-def news(views: Views, language: str, run_id: str | None, kept: Kept, request: gr.Request) -> dict[Any, Any]:
+def news(
+    views: Views, language: str, run_id: str | None, session: CompareSession, request: gr.Request
+) -> dict[Any, Any]:
     """Return what shows what others have changed: an evaluation that goes on or is new, and their votes."""
     updates = {}
-    if _report_id(vote_state.report_of(run_id, kept.column)) != _report_id(kept.report):
-        return evaluated(views, language, run_id, kept)
-    if scoreboard.stamp(run_id, kept.column, kept.seen, request) != kept.seen:
-        updates = scoreboard.stands(views.score, run_id, kept.column, kept.found, kept.order, language)
-        if _answers_of(updates[views.score.found]) != _answers_of(kept.found):
-            return evaluated(views, language, run_id, kept)
-    return updates | ballot.news(views.vote, kept.vote(run_id, kept.found), language)
+    if _report_id(vote_state.report_of(run_id, session.column)) != _report_id(session.report):
+        return evaluated(views, language, run_id, session)
+    if scoreboard.stamp(run_id, session.column, session.stamp, request) != session.stamp:
+        updates = scoreboard.stands(views.score, run_id, session.column, session.evaluation, session.order, language)
+        if _answers_of(updates[views.score.evaluation]) != _answers_of(session.evaluation):
+            return evaluated(views, language, run_id, session)
+    return updates | ballot.news(views.vote, session.vote(run_id, session.evaluation), language)
 
 
 def _report_id(report: StyleReport | None) -> str | None:
     return report and report.id
 
 
-def _answers_of(found: Evaluation | None) -> tuple[Any, ...]:
+def _answers_of(evaluation: Evaluation | None) -> tuple[Any, ...]:
     """Return what tells evaluations apart for those who vote and read."""
-    return (found.id, len(found.pairs)) if found else ()
+    return (evaluation.id, len(evaluation.pairs)) if evaluation else ()
 
 
-def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[clock.Watch]:
+def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[polling.Watch]:
     """Connect the events of all views; returns how to look for what others have changed.
 
     With the tab's `item`, opening it offers the runs there are, and lets the first held-out prompt be answered; guests,
@@ -174,50 +176,50 @@ def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[cloc
     language = frame.language
     answers = views.answers
 
-    def find(request: gr.Request, run_id: str | None, *kept: Any) -> str | None:
-        return pulse(run_id, Kept(*kept), request)
+    def find(request: gr.Request, run_id: str | None, *values: Any) -> str | None:
+        return pulse(run_id, CompareSession(*values), request)
 
-    def show_news(run_id: str | None, request: gr.Request, *kept: Any) -> Any:
-        return news(views, language, run_id, Kept(*kept), request) or gr.skip()
+    def show_news(run_id: str | None, request: gr.Request, *values: Any) -> Any:
+        return news(views, language, run_id, CompareSession(*values), request) or gr.skip()
 
-    @shown(language)
-    def show_measured(run_id: str | None, *kept: Any) -> dict[Any, Any]:
-        return evaluated(views, language, run_id, Kept(*kept))
+    @show_errors(language)
+    def show_measured(run_id: str | None, *values: Any) -> dict[Any, Any]:
+        return evaluated(views, language, run_id, CompareSession(*values))
 
-    @shown(language)
-    def open_run(request: gr.Request, run_id: str | None, on_screen: str | None, prompt: str, *kept: Any) -> Any:
+    @show_errors(language)
+    def open_run(request: gr.Request, run_id: str | None, on_screen: str | None, prompt: str, *values: Any) -> Any:
         if run_id == on_screen:  # its name has changed, or the language
             return gr.skip()
-        session = Kept(*kept)
-        fresh = session._replace(found=None, item=None, revealed=False, reading=None)
+        session = CompareSession(*values)
+        fresh = session._replace(evaluation=None, item=None, revealed=False, reading=None)
         return {
             **compare_events.restored(answers, run_id, session.view, prompt, language, request),
             **evaluated(views, language, run_id, fresh),
             views.on_screen: run_id,
         }
 
-    @shown(language)
+    @show_errors(language)
     def offer_runs(chosen: str | None) -> dict[Any, Any]:
-        return compare_shown.choose(answers, chosen, language)
+        return compare_updates.choose(answers, chosen, language)
 
     streams, answer_after = compare_events.connect(answers, frame)
-    ballot.connect(views.vote, answers, views.score.found, frame)
+    ballot.connect(views.vote, answers, views.score.evaluation, frame)
     answers.vote.connect(answers.last, answers.badge, [views.vote.voter, views.vote.mark], ballot.voter_of)
-    sheet.connect(views.sheet, answers, views.score.found, frame)
-    present.connect(views.slides, answers, views.score.found, frame)
+    sheet.connect(views.sheet, answers, views.score.evaluation, frame)
+    present.connect(views.slides, answers, views.score.evaluation, frame)
     measured = scoreboard.connect(views.score, answers, frame)
-    inputs = [answers.run, *views.kept]
+    inputs = [answers.run, *views.session]
     measured.then(show_measured, inputs, views.measured, **QUIET)
     at = [answers.checkpoint.change, answers.strength.change]
     gr.on(at, show_measured, inputs, views.measured, trigger_mode="always_last", **QUIET)
     opened = answers.run.change(
         open_run,
-        [answers.run, views.on_screen, answers.prompt, *views.kept],
+        [answers.run, views.on_screen, answers.prompt, *views.session],
         list(dict.fromkeys([*answers.of_runs, *views.rendered, *answers.request_controls, views.on_screen])),
         cancels=[*streams, measured],
         **QUIET,
     )
-    watches = [clock.Watch(find, inputs, show_news, inputs, views.measured)]
+    watches = [polling.Watch(find, inputs, show_news, inputs, views.measured)]
     if item is not None:
         views.preferences.connect(answers)
         watches += [views.style.connect(answers, frame), views.prompts.connect(answers)[1]]

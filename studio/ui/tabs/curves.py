@@ -19,7 +19,7 @@ QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurren
 
 
 @dataclass(frozen=True)
-class Look:
+class Settings:
     """How a session wants the curves."""
 
     kind: str = "loss"
@@ -31,7 +31,7 @@ class Look:
 class Curves:
     """The card's components."""
 
-    look: gr.State
+    settings: gr.State
     kind: gr.Radio
     smoothing: gr.Slider
     log: gr.Checkbox
@@ -49,7 +49,7 @@ class Curves:
 
 def build(words: Words) -> Curves:
     """Build the card inside the current Blocks."""
-    look = Look()
+    settings = Settings()
     with gr.Column(elem_classes="card"):
         with gr.Row(elem_classes="card-head", equal_height=True):
             words.heading("ui.curves.title")
@@ -57,7 +57,7 @@ def build(words: Words) -> Curves:
                 gr.Radio,
                 label="ui.curves.kind",
                 choices={kind: f"ui.curves.kinds.{kind}" for kind in curve_views.KINDS},
-                value=look.kind,
+                value=settings.kind,
                 show_label=False,
                 container=False,
                 elem_id="curve-kind",
@@ -91,34 +91,34 @@ def build(words: Words) -> Curves:
                 minimum=0,
                 maximum=charts.MOST_SMOOTHING,
                 step=0.01,
-                value=look.smoothing,
+                value=settings.smoothing,
                 buttons=[],
                 elem_id="smoothing",
             )
             log = words.make(
-                gr.Checkbox, label="ui.curves.log", info="ui.curves.log_help", value=look.log, elem_id="log-scale"
+                gr.Checkbox, label="ui.curves.log", info="ui.curves.log_help", value=settings.log, elem_id="log-scale"
             )
     with gr.Column(elem_classes="card"):
         words.heading("ui.curves.reading")
         sentence = words.make(gr.HTML, text="ui.loss.none", frame='<p class="caption">{}</p>', elem_id="sentence")
-    return Curves(gr.State(look), kind, smoothing, log, chart, legend, style, sentence)
+    return Curves(gr.State(settings), kind, smoothing, log, chart, legend, style, sentence)
 
 
-def render(card: Curves, following: Following, look: Look, language: str) -> dict[Any, Any]:
+def render(card: Curves, following: Following, settings: Settings, language: str) -> dict[Any, Any]:
     """Return what draws the run's curves.
 
     The axis' title is in the legend for `page.js` to set: a chart that gets another `y_title` is built anew, and news
     that come meanwhile are lost.
     """
-    told = following.story
-    curve = told.curve() if told else Curve()
-    curves = curve_views.series(curve, look.kind)
-    title = text(f"ui.curves.y.{look.kind}_log" if look.log else f"ui.curves.y.{look.kind}", language)
-    legend = curve_views.legend(curves, language, look.smoothing)
+    reader = following.reader
+    curve = reader.curve() if reader else Curve()
+    curves = curve_views.series(curve, settings.kind)
+    title = text(f"ui.curves.y.{settings.kind}_log" if settings.log else f"ui.curves.y.{settings.kind}", language)
+    legend = curve_views.legend(curves, language, settings.smoothing)
     margins = int(bool(len(curve_views.series(curve, curve_views.MARGIN)[0].steps)))
-    data = f'data-axis="{html.escape(title)}" data-log="{int(look.log)}" data-margins="{margins}"'
+    data = f'data-axis="{html.escape(title)}" data-log="{int(settings.log)}" data-margins="{margins}"'
     return {
-        card.chart: curve_views.frame(curves, look.smoothing, look.log, following.total),
+        card.chart: curve_views.frame(curves, settings.smoothing, settings.log, following.total),
         card.legend: f"<div {data}>{legend}</div>",
         card.style: style_views.points(curve.styles, curve.best_step, language),
         card.sentence: sentence(following, language),
@@ -127,7 +127,7 @@ def render(card: Curves, following: Following, look: Look, language: str) -> dic
 
 def sentence(following: Following, language: str) -> str:
     """Return what the loss curve says, whichever curve is drawn."""
-    curve = following.story.curve() if following.story else Curve()
+    curve = following.reader.curve() if following.reader else Curve()
     return reading_views.reading_html(curve, diagnose(curve, following.status), language)
 
 
@@ -135,15 +135,17 @@ def connect(card: Curves, frame: Frame) -> None:
     """Connect the controls: they change what is drawn, for this session alone."""
     language = frame.language
 
-    def changed(following: Following, look: Look, kind: str, weight: float, log: bool) -> dict[Any, Any]:
-        wanted = replace(look, kind=kind, smoothing=min(max(weight or 0.0, 0.0), charts.MOST_SMOOTHING), log=bool(log))
-        return {card.look: wanted, **render(card, following, wanted, language)}
+    def changed(following: Following, settings: Settings, kind: str, weight: float, log: bool) -> dict[Any, Any]:
+        wanted = replace(
+            settings, kind=kind, smoothing=min(max(weight or 0.0, 0.0), charts.MOST_SMOOTHING), log=bool(log)
+        )
+        return {card.settings: wanted, **render(card, following, wanted, language)}
 
     gr.on(
         [card.kind.input, card.smoothing.release, card.log.input],
         changed,
-        [frame.following, card.look, card.kind, card.smoothing, card.log],
-        [card.look, *card.of_run],
+        [frame.following, card.settings, card.kind, card.smoothing, card.log],
+        [card.settings, *card.of_run],
         trigger_mode="always_last",
         **QUIET,
     )

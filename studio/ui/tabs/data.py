@@ -9,8 +9,8 @@ from studio import presets
 from studio.config import RunConfig, SourceConfig, choices, fields
 from studio.setting_text import ENCODINGS
 from studio.ui import launch, templates
+from studio.ui.data_state import Checked, DataState, Offer
 from studio.ui.form import MAPPING, Form
-from studio.ui.look import Checked, Look, Offer
 from studio.ui.tabs.material import MaterialCard
 from studio.ui.words import Words, class_of
 
@@ -49,7 +49,7 @@ class Source:
     subset: gr.Dropdown
     split: gr.Dropdown
     get: gr.Button
-    hub_said: gr.HTML
+    hub_status: gr.HTML
     offer: gr.State
     structure: gr.HTML
     material: MaterialCard
@@ -62,7 +62,7 @@ class Split:
     kind: gr.Radio
     upload: gr.File
     own: gr.Dropdown
-    said: gr.HTML
+    status: gr.HTML
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,10 @@ class Health:
 class DataTab:
     """The tab's components that handlers read or change."""
 
-    look: gr.State
+    state: gr.State
     checked: gr.State
     source: Source
-    found: gr.HTML
+    detected: gr.HTML
     variant: gr.Dropdown
     split: Split
     row: Row
@@ -118,13 +118,13 @@ class DataTab:
     def of_scan(self) -> list[Any]:
         """What changes with the report about all rows."""
         health = self.health
-        told = [health.progress, health.cancel, health.report, health.lengths]
-        return [*told, self.split.said, self.blocked, self.go_on]
+        outputs = [health.progress, health.cancel, health.report, health.lengths]
+        return [*outputs, self.split.status, self.blocked, self.go_on]
 
     @property
     def rendered(self) -> list[Any]:
         """What shows a source: its format, a row, and the report."""
-        return [self.found, *self.of_row, *self.of_scan, self.health.written]
+        return [self.detected, *self.of_row, *self.of_scan, self.health.written]
 
     @property
     def of_source(self) -> list[Any]:
@@ -142,7 +142,7 @@ def build(words: Words, form: Form, base: RunConfig) -> DataTab:
     with gr.Row(elem_classes="columns", elem_id="data-columns"):
         with gr.Column(scale=4, min_width=320):
             source = _source(words, base)
-            found = _found(words, form)
+            detected = _detected_card(words, form)
             variant = _prompt(words, form)
             split = _split(words, form, base)
         with gr.Column(scale=7, min_width=320):
@@ -153,8 +153,8 @@ def build(words: Words, form: Form, base: RunConfig) -> DataTab:
     with gr.Row(elem_classes="next"):
         blocked = gr.HTML(elem_id="blocked")
         go_on = words.make(gr.Button, text="ui.data.continue", variant="primary", scale=0, min_width=240)
-    look, checked = gr.State(Look()), gr.State(Checked())
-    return DataTab(look, checked, source, found, variant, split, row, health, table, blocked, go_on)
+    state, checked = gr.State(DataState()), gr.State(Checked())
+    return DataTab(state, checked, source, detected, variant, split, row, health, table, blocked, go_on)
 
 
 def _chosen(words: Words, path: str, **settings: Any) -> gr.Radio:
@@ -218,13 +218,13 @@ def _source(words: Words, base: RunConfig) -> Source:
                 subset = _own_part(words, "subset", gr.Dropdown, choices=[], allow_custom_value=True)
                 split = _own_part(words, "split", gr.Dropdown, choices=[], allow_custom_value=True)
             get = words.make(gr.Button, text="ui.hub.get", size="sm", interactive=False)
-            said = words.make(gr.HTML, text="ui.hub.empty", frame='<p class="hint">{}</p>', elem_id="hub-said")
+            hub_status = words.make(gr.HTML, text="ui.hub.empty", frame='<p class="hint">{}</p>', elem_id="hub-said")
         structure = gr.HTML(elem_id="structure")
         material = MaterialCard(words)
     offer = gr.State(Offer())
     return Source(
         kind, bundled, upload, path, formats, encoding, sheet, hub, hub_id, revision, token, ask, subset, split, get,
-        said, offer, structure, material,
+        hub_status, offer, structure, material,
     )  # fmt: skip
 
 
@@ -232,9 +232,9 @@ def _own_part(words: Words, name: str, kind: type, **settings: Any) -> Any:
     return words.make(kind, label=f"config.{SOURCE}{name}.title", info=f"config.{SOURCE}{name}.help", **settings)
 
 
-def _found(words: Words, form: Form) -> gr.HTML:
+def _detected_card(words: Words, form: Form) -> gr.HTML:
     with gr.Column(elem_classes="card"), words.fold("ui.found.title"):
-        found = words.make(gr.HTML, text="ui.found.empty", frame='<p class="empty">{}</p>', elem_id="found")
+        detected = words.make(gr.HTML, text="ui.found.empty", frame='<p class="empty">{}</p>', elem_id="found")
         with words.make(gr.Accordion, label="ui.found.change", open=False):
             form.add(MAPPING + "shape")
             form.add(MAPPING + "prompt", elem_id="prompt-columns")
@@ -245,7 +245,7 @@ def _found(words: Words, form: Form) -> gr.HTML:
                 form.add(MAPPING + name, gr.Dropdown, choices=[], allow_custom_value=True)
             form.add(MAPPING + "roles", max_lines=2)
             form.add(MAPPING + "marks")
-    return found
+    return detected
 
 
 def _prompt(words: Words, form: Form) -> gr.Dropdown:
@@ -283,13 +283,13 @@ def _split(words: Words, form: Form, base: RunConfig) -> Split:
             allow_custom_value=True,
             visible=False,
         )
-        shown = current.kind == "fraction"
+        is_fraction = current.kind == "fraction"
         with gr.Row():
-            form.add(VALIDATION + "fraction", visible=shown)
+            form.add(VALIDATION + "fraction", visible=is_fraction)
             form.add("data.seed")
-        form.add(VALIDATION + "group", gr.Dropdown, choices=[], allow_custom_value=True, visible=shown)
-        said = gr.HTML(elem_id="split")
-    return Split(kind, upload, own, said)
+        form.add(VALIDATION + "group", gr.Dropdown, choices=[], allow_custom_value=True, visible=is_fraction)
+        status = gr.HTML(elem_id="split")
+    return Split(kind, upload, own, status)
 
 
 def _row(words: Words) -> Row:

@@ -14,14 +14,13 @@ from studio import presets
 from studio.config import Fix, RunConfig, SourceConfig
 from studio.errors import DataError, StudioError
 from studio.i18n import text
-from studio.ui import launch, scanning, templates, uploads
-from studio.ui import look as looks
-from studio.ui.failures import ending, message_of, shown
+from studio.ui import data_state, launch, scanning, templates, uploads
+from studio.ui.data_state import Checked, DataState
+from studio.ui.failures import ending, message_of, show_errors
 from studio.ui.form import MAPPING, from_component, to_values
 from studio.ui.frame import Frame
-from studio.ui.look import Checked, Look
 from studio.ui.page import view
-from studio.ui.tabs import data_shown as show
+from studio.ui.tabs import data_updates as show
 from studio.ui.tabs.data import SOURCE, SOURCE_NAMES, VALIDATION, DataTab
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
@@ -56,7 +55,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
     sources = {name: parts[SOURCE + name] for name in SOURCE_NAMES}
     mapping = [part for path, part in parts.items() if path.startswith(MAPPING)]
 
-    @shown(language)
+    @show_errors(language)
     def read_source(
         request: gr.Request,
         base: RunConfig,
@@ -70,7 +69,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         _drop(request)
         settings = form.values(values)
         before = in_use(settings)
-        source = looks.source(kind, bundled, upload, before, base)
+        source = data_state.source(kind, bundled, upload, before, base)
         if source.kind == "file" and source.name == before.name:
             source = source.model_copy(update={"encoding": encoding or None, "sheet": sheet or None})
         updates = {part: getattr(source, name) for name, part in sources.items()} | {
@@ -81,26 +80,26 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
             controls.encoding: gr.update(value=source.encoding, visible=kind == "file"),
             controls.hub: gr.update(visible=kind == "hub"),
         }
-        look, chosen = Look(), None
+        state, chosen = DataState(), None
         if source.name:
-            kept = {
+            kept_values = {
                 path: from_component(path, value)
                 for path, value in settings.items()
                 if not path.startswith((MAPPING, SOURCE))
             }
-            wanted = {**kept, "data.source": source.model_dump(), "data.mapping": None}
-            look, chosen = looks.read(lambda: base.with_settings(wanted), base)
-        several = len(look.sheets) > 1 or source.sheet is not None
-        updates[controls.sheet] = gr.update(choices=list(look.sheets), value=source.sheet, visible=several)
-        shown_now = show.all_of(tab, look, Checked(), language)
+            wanted = {**kept_values, "data.source": source.model_dump(), "data.mapping": None}
+            state, chosen = data_state.read(lambda: base.with_settings(wanted), base)
+        several = len(state.sheets) > 1 or source.sheet is not None
+        updates[controls.sheet] = gr.update(choices=list(state.sheets), value=source.sheet, visible=several)
+        page_updates = show.all_of(tab, state, Checked(), language)
         _drop(request)  # begun meanwhile
         return (
-            {tab.look: look, tab.checked: Checked(), row.number: 1, **updates}
-            | show.columns(parts, look, chosen)
-            | shown_now
+            {tab.state: state, tab.checked: Checked(), row.number: 1, **updates}
+            | show.columns(parts, state, chosen)
+            | page_updates
         )
 
-    @shown(language)
+    @show_errors(language)
     def own_recipe(chosen: str | None, base: RunConfig, *values: Any) -> Any:
         """Replace the quickstart's recipe by the one for the user's own rows, with its model and what the user changed.
 
@@ -120,7 +119,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         }
         recipe = presets.own(source, uploads.title(source))
         config = recipe.with_settings(({"model": base.model.model_dump()} if is_replaced else {}) | changed)
-        updates = {form.parts[path]: value for path, value in to_values(config).items() if path in settings_shown}
+        updates = {form.parts[path]: value for path, value in to_values(config).items() if path in setting_paths}
         return {frame.base: config, preset: presets.OWN, own: uuid.uuid4().hex, **updates}
 
     @ending(language)
@@ -138,14 +137,15 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         for work in (str(request.session_hash), _of_row(request)):
             scanning.drop(work)
 
-    @view(tab.look)
-    @shown(language)
-    def show_row(request: gr.Request, base: RunConfig, look: Look, number: float | None, *values: Any) -> Any:
-        if not look.columns or look.file_format == "hub":
+    @view(tab.state)
+    @show_errors(language)
+    def show_row(request: gr.Request, base: RunConfig, state: DataState, number: float | None, *values: Any) -> Any:
+        if not state.columns or state.file_format == "hub":
             return gr.skip()
-        look = looks.using(look, mapped(form.values(values)))
+        state = data_state.using(state, mapped(form.values(values)))
         work = scanning.begin(
-            _of_row(request), lambda going: looks.preview(look, lambda: form.read_rows(values, base), int(number or 1))
+            _of_row(request),
+            lambda on_progress: data_state.preview(state, lambda: form.read_rows(values, base), int(number or 1)),
         )
         for _ in scanning.follow(_of_row(request), work):
             pass
@@ -153,39 +153,39 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
             raise work.error
         return {row.number: work.result.row, **show.row(tab, work.result, language)}
 
-    @view(tab.look)
-    @shown(language)
-    def scan(request: gr.Request, base: RunConfig, look: Look, *values: Any) -> Iterator[dict[Any, Any]]:
+    @view(tab.state)
+    @show_errors(language)
+    def scan(request: gr.Request, base: RunConfig, state: DataState, *values: Any) -> Iterator[dict[Any, Any]]:
         session = str(request.session_hash)
-        look = looks.using(look, mapped(form.values(values)))
-        if not look.columns or look.file_format == "hub":
+        state = data_state.using(state, mapped(form.values(values)))
+        if not state.columns or state.file_format == "hub":
             scanning.cancel(session)
-            yield {tab.checked: Checked()} | show.report(tab, look, Checked(), language)
+            yield {tab.checked: Checked()} | show.report(tab, state, Checked(), language)
             return
         try:
             config = form.read_rows(values, base)
         except Exception as error:  # shown in the place of the report
             scanning.cancel(session)
             checked = Checked(failure=message_of(error))
-            yield {tab.checked: checked} | show.report(tab, look, checked, language)
+            yield {tab.checked: checked} | show.report(tab, state, checked, language)
             return
-        work = scanning.begin(session, lambda going: _inspect(config, going))
+        work = scanning.begin(session, lambda on_progress: _inspect(config, on_progress))
         for share in scanning.follow(session, work):
             yield show.progress(tab, share, language)
         failure = message_of(work.error) if work.error and not work.cancelled else None
         checked = Checked(work.result, failure, work.cancelled, config.train.length_grouping, style=_style(config))
-        yield {tab.checked: checked} | show.report(tab, look, checked, language)
+        yield {tab.checked: checked} | show.report(tab, state, checked, language)
 
-    @shown(language)
+    @show_errors(language)
     def clean(
-        request: gr.Request, base: RunConfig, look: Look, checked: Checked, *values: Any
+        request: gr.Request, base: RunConfig, state: DataState, checked: Checked, *values: Any
     ) -> Iterator[dict[Any, Any]]:
         yield {health.written: "", tab.checked: replace(checked, written=None)}
-        if not look.columns or look.file_format == "hub":
+        if not state.columns or state.file_format == "hub":
             raise DataError("ui.no_data")
         config = form.read(values, base)
         session = f"{request.session_hash} clean"
-        work = scanning.begin(session, lambda going: _clean(config, str(request.session_hash), going))
+        work = scanning.begin(session, lambda on_progress: _clean(config, str(request.session_hash), on_progress))
         for share in scanning.follow(session, work):
             yield {health.progress: show.progress(tab, share, language)[health.progress]}
         yield {health.progress: ""}
@@ -196,67 +196,67 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         yield {
             tab.checked: checked,
             health.cleaned: gr.update(value=path),
-            health.written: show.report(tab, look, checked, language)[health.written],
+            health.written: show.report(tab, state, checked, language)[health.written],
         }
 
     def cancel(request: gr.Request) -> None:
         scanning.cancel(str(request.session_hash))
 
-    @shown(language)
-    def jump(look: Look, checked: Checked, kind: str) -> Any:
+    @show_errors(language)
+    def jump(state: DataState, checked: Checked, kind: str) -> Any:
         if kind == "random":
-            counted = look.rows or (checked.report and checked.report.rows) or len(look.cells)
+            counted = state.rows or (checked.report and checked.report.rows) or len(state.cells)
             return random.randint(1, max(counted, 1))
-        number = looks.jump(kind, checked.report)
+        number = data_state.jump(kind, checked.report)
         if number is None:
             raise DataError("ui.no_report")
         return number
 
     def row_of_problem(event: gr.EventData) -> Any:
-        asked = str(event._data.get("row", "")) if isinstance(event._data, dict) else ""
-        return int(asked) if asked.isdecimal() else gr.skip()
+        number = str(event._data.get("row", "")) if isinstance(event._data, dict) else ""
+        return int(number) if number.isdecimal() else gr.skip()
 
     def mend(fixes: list[str], event: gr.EventData) -> Any:
         """Add the fix that a problem offers, or take it back."""
-        asked = event._data.get("fix") if isinstance(event._data, dict) else None
-        if asked not in get_args(Fix):
+        wanted = event._data.get("fix") if isinstance(event._data, dict) else None
+        if wanted not in get_args(Fix):
             return gr.skip()
-        return [fix for fix in fixes if fix != asked] if asked in fixes else [*fixes, asked]
+        return [fix for fix in fixes if fix != wanted] if wanted in fixes else [*fixes, wanted]
 
-    @shown(language)
+    @show_errors(language)
     def fill_template(name: str | None, style: str, template: str, *values: Any) -> Any:
         if style != "text" or (name is None and template):
             return gr.skip()
         chosen = mapped(form.values(values))
         return templates.template(name or templates.OWN, chosen["prompt"] or [], chosen["joined"], chosen["completion"])
 
-    @shown(language)
+    @show_errors(language)
     def fetch_model(base: RunConfig, *values: Any, progress: gr.Progress = gr.Progress()) -> None:
         from studio.model import load
 
         load.fetch(form.read(values, base).model, lambda share: progress(share, desc=text("phase.fetching", language)))
 
-    settings_shown = [path for path in form.parts if not path.startswith((MAPPING, SOURCE))]
+    setting_paths = [path for path in form.parts if not path.startswith((MAPPING, SOURCE))]
     own = gr.State(None)
-    recipe = [frame.base, preset, own, *(form.parts[path] for path in settings_shown)]
+    recipe = [frame.base, preset, own, *(form.parts[path] for path in setting_paths)]
     settings = [frame.base]
 
     def show_again(event: Any) -> Any:
         outputs = [row.number, *tab.of_row]  # not the look: it would come back while another source is read
-        return event.then(show_row, [*settings, tab.look, row.number, *form.components], outputs, **_SHARED, **_EACH)
+        return event.then(show_row, [*settings, tab.state, row.number, *form.components], outputs, **_SHARED, **_EACH)
 
     def scan_again(event: Any) -> Any:
         outputs = [tab.checked, *tab.of_scan, health.written, controls.structure]
-        inputs = [*settings, tab.look, *form.components]
+        inputs = [*settings, tab.state, *form.components]
         return event.then(scan, inputs, outputs, **QUIET, **_EACH, concurrency_limit=None)
 
-    def look_again(event: Any) -> Any:
+    def show_and_scan(event: Any) -> Any:
         return scan_again(show_again(event))
 
     def read_again(event: Any, is_own: bool = False) -> Any:
-        asked = [controls.kind, controls.bundled, controls.upload, controls.encoding, controls.sheet]
-        inputs = [*settings, *asked, *form.components]
-        shown_parts = [
+        source_inputs = [controls.kind, controls.bundled, controls.upload, controls.encoding, controls.sheet]
+        inputs = [*settings, *source_inputs, *form.components]
+        parts_to_show = [
             controls.bundled,
             controls.upload,
             controls.path,
@@ -267,11 +267,11 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
             parts[VALIDATION + "group"],
             row.number,
         ]
-        outputs = [tab.look, tab.checked, *sources.values(), *shown_parts, *mapping, *tab.rendered]
+        outputs = [tab.state, tab.checked, *sources.values(), *parts_to_show, *mapping, *tab.rendered]
         read = event.success(read_source, inputs, list(dict.fromkeys(outputs)), **_SHARED, **_LAST)
         if is_own:
             read = read.then(own_recipe, [preset, *frame.config_inputs], recipe, **QUIET, **_LAST)
-        return look_again(read)
+        return show_and_scan(read)
 
     def nothing() -> None:
         """Begin a chain of events."""
@@ -281,8 +281,8 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
     # what was chosen for the file before is forgotten at once, in the browser: another event may read this one too
     forget = controls.upload.upload(None, None, [controls.encoding, controls.sheet], js="() => [null, null]", **QUIET)
     read_again(forget, is_own=True)
-    taken = [sources["kind"], sources["name"], controls.upload, controls.encoding, controls.sheet]
-    read_again(controls.path.submit(take_path, [controls.path], taken, **QUIET), is_own=True)
+    source_inputs = [sources["kind"], sources["name"], controls.upload, controls.encoding, controls.sheet]
+    read_again(controls.path.submit(take_path, [controls.path], source_inputs, **QUIET), is_own=True)
     names = ("prompt.style", "pick", "train_on", "turns", "fixes", VALIDATION.split(".")[1] + ".group")
     chosen = [part.input for part in [*mapping, *(parts[f"data.{name}"] for name in names)]]
     typed = [
@@ -296,8 +296,8 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         **QUIET,
         **_LAST,
     )
-    look_again(filled)
-    look_again(
+    show_and_scan(filled)
+    show_and_scan(
         tab.variant.input(
             fill_template,
             [tab.variant, parts["data.prompt.style"], parts["data.prompt.template"], *form.components],
@@ -308,7 +308,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
     )
     chosen.remove(parts["data.prompt.style"].input)
     changed = [*chosen, *(part.blur for part in typed), *(part.submit for part in typed)]
-    look_again(gr.on(changed, nothing, **QUIET, **_LAST))
+    show_and_scan(gr.on(changed, nothing, **QUIET, **_LAST))
     parts["data.prompt.style"].change(
         lambda style: [gr.update(visible=style == "text")] * 2,
         parts["data.prompt.style"],
@@ -320,23 +320,23 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
     )
     for event, by in {row.previous.click: -1, row.following.click: 1}.items():
 
-        def go_on(look: Look, number: float | None, by: int = by) -> int:
-            return looks.step(look, int(number or 1), by)
+        def go_on(state: DataState, number: float | None, by: int = by) -> int:
+            return data_state.step(state, int(number or 1), by)
 
-        show_again(event(go_on, [tab.look, row.number], row.number, **QUIET))
+        show_again(event(go_on, [tab.state, row.number], row.number, **QUIET))
     for kind, button in row.jumps.items():
-        asked = [tab.look, tab.checked, gr.State(kind)]
-        show_again(button.click(jump, asked, row.number, **QUIET))
+        job_inputs = [tab.state, tab.checked, gr.State(kind)]
+        show_again(button.click(jump, job_inputs, row.number, **QUIET))
     show_again(row.number.submit(nothing, **QUIET, **_LAST))
     show_again(health.report.select(row_of_problem, None, row.number, **QUIET))
-    look_again(health.report.click(mend, parts["data.fixes"], parts["data.fixes"], **QUIET))
-    look_again(
+    show_and_scan(health.report.click(mend, parts["data.fixes"], parts["data.fixes"], **QUIET))
+    show_and_scan(
         row.get_model.click(fetch_model, [*settings, *form.components], row.caption, api_visibility="undocumented")
     )
     health.cancel.click(cancel, None, None, **QUIET)
     cleaned = health.clean.click(
         clean,
-        [*settings, tab.look, tab.checked, *form.components],
+        [*settings, tab.state, tab.checked, *form.components],
         [tab.checked, health.progress, health.cleaned, health.written],
         **QUIET,
         concurrency_limit=None,
@@ -344,7 +344,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
     cleaned.then(None, health.written, None, js=_DOWNLOAD)
     from studio.ui.tabs import data_sources
 
-    data_sources.connect(tab, frame, read_again, look_again)
+    data_sources.connect(tab, frame, read_again, show_and_scan)
     return read_again, own
 
 
@@ -352,10 +352,10 @@ def _of_row(request: gr.Request) -> str:
     return f"{request.session_hash} row"
 
 
-def _inspect(config: RunConfig, going: scanning.Going) -> Any:
+def _inspect(config: RunConfig, on_progress: scanning.OnProgress) -> Any:
     from studio.data import prepare
 
-    return prepare.inspect(config, going)
+    return prepare.inspect(config, on_progress)
 
 
 def _style(config: RunConfig) -> Any:
@@ -369,7 +369,7 @@ def _style(config: RunConfig) -> Any:
         return None
 
 
-def _clean(config: RunConfig, session: str, going: scanning.Going) -> tuple[str, int]:
+def _clean(config: RunConfig, session: str, on_progress: scanning.OnProgress) -> tuple[str, int]:
     """Write the cleaned rows where Gradio may serve them from; return the path and the number of rows."""
     from studio.data import clean
 
@@ -379,4 +379,4 @@ def _clean(config: RunConfig, session: str, going: scanning.Going) -> tuple[str,
     source = config.data.source
     stem = "cleaned" if source.kind == "file" else f"{source.name.replace('/', '-')}-cleaned"
     path = folder / f"{stem}.jsonl"
-    return str(path), clean.write(config, path, going)
+    return str(path), clean.write(config, path, on_progress)

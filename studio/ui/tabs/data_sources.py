@@ -8,12 +8,11 @@ import gradio as gr
 from studio.config import SourceConfig
 from studio.errors import panics_as_errors
 from studio.i18n import text
-from studio.ui import hub_views, scanning, uploads
-from studio.ui import look as looks
-from studio.ui.failures import shown
+from studio.ui import data_state, hub_views, scanning, uploads
+from studio.ui.data_state import Checked, DataState, Offer
+from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
-from studio.ui.look import Checked, Look, Offer
-from studio.ui.tabs import data_shown as show
+from studio.ui.tabs import data_updates as show
 from studio.ui.tabs.data import SOURCE, SOURCE_NAMES, VALIDATION, DataTab
 
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
@@ -21,31 +20,31 @@ FIRST = 20
 """Rows that are streamed for a look at a data set that is not here yet."""
 
 
-def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], look_again: Callable[[Any], Any]) -> None:
+def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], show_and_scan: Callable[[Any], Any]) -> None:
     """Connect the events. A token is handed to the call that needs it, and kept nowhere."""
     language = frame.language
     parts, controls = frame.form.parts, tab.source
     sources = {name: parts[SOURCE + name] for name in SOURCE_NAMES}
 
-    @shown(language)
+    @show_errors(language)
     def ask_hub(name: str, revision: str, token: str) -> Iterator[dict[Any, Any]]:
-        yield {controls.hub_said: hub_views.waiting("ui.hub.asking", language)}
+        yield {controls.hub_status: hub_views.waiting("ui.hub.asking", language)}
         try:
             with panics_as_errors():
-                offer, look = _offer(name.strip(), revision.strip() or None, token.strip() or None)
+                offer, state = _offer(name.strip(), revision.strip() or None, token.strip() or None)
         except Exception as error:  # shown in the place of what the Hub would have told
-            yield {controls.hub_said: hub_views.failure(error, language), controls.get: gr.update(interactive=False)}
+            yield {controls.hub_status: hub_views.failure(error, language), controls.get: gr.update(interactive=False)}
             return
         subset = next(iter(offer.parts), None)
         yield {
             controls.offer: offer,
-            tab.look: look,
+            tab.state: state,
             tab.checked: Checked(),
-            controls.hub_said: hub_views.offer(offer, language),
+            controls.hub_status: hub_views.offer(offer, language),
             controls.get: gr.update(interactive=True),
             controls.subset: gr.update(choices=list(offer.parts), value=subset),
             **_splits(offer, subset),
-            **show.all_of(tab, look, Checked(), language),
+            **show.all_of(tab, state, Checked(), language),
         }
 
     def _splits(offer: Offer, subset: str | None) -> dict[Any, Any]:
@@ -56,7 +55,7 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], look_aga
             tab.split.own: gr.update(choices=[split for split in splits if split != chosen]),
         }
 
-    @shown(language)
+    @show_errors(language)
     def get_hub(
         request: gr.Request, name: str, revision: str, token: str, subset: str | None, split: str | None
     ) -> Iterator[dict[Any, Any]]:
@@ -68,17 +67,17 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], look_aga
             revision=revision.strip() or None,
         )
         session = f"{request.session_hash} hub"
-        given = token.strip() or None
-        work = scanning.begin(session, lambda going: _fetch(source, given))
+        clean_token = token.strip() or None
+        work = scanning.begin(session, lambda on_progress: _fetch(source, clean_token))
         for _ in scanning.follow(session, work):
-            yield {controls.hub_said: hub_views.waiting("ui.hub.getting", language)}
+            yield {controls.hub_status: hub_views.waiting("ui.hub.getting", language)}
         if work.error:
-            yield {controls.hub_said: hub_views.failure(work.error, language)}
+            yield {controls.hub_status: hub_views.failure(work.error, language)}
             return
-        said = f'<p class="hint">{text("ui.hub.here", language)}</p>'
-        yield {controls.hub_said: said, controls.token: "", **{p: getattr(source, n) for n, p in sources.items()}}
+        hint = f'<p class="hint">{text("ui.hub.here", language)}</p>'
+        yield {controls.hub_status: hint, controls.token: "", **{p: getattr(source, n) for n, p in sources.items()}}
 
-    @shown(language)
+    @show_errors(language)
     def choose_split(
         kind: str, upload: str | None, own: str | None, before: str, name: str | None, source: str
     ) -> dict[Any, Any]:
@@ -87,8 +86,8 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], look_aga
         elif kind == "split":
             name = own or (name if before == "split" else None)
         waits = kind in ("file", "split") and not name
-        said = {"file": "ui.split.waits_file", "split": "ui.split.waits_split"}
-        key = "ui.split.only_hub" if kind == "split" and source != "hub" else said.get(kind, "")
+        hints = {"file": "ui.split.waits_file", "split": "ui.split.waits_split"}
+        key = "ui.split.only_hub" if kind == "split" and source != "hub" else hints.get(kind, "")
         hint = f'<p class="hint">{text(key, language)}</p>' if waits else gr.skip()
         return {
             parts[VALIDATION + "kind"]: "none" if waits else kind,
@@ -97,19 +96,27 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], look_aga
             parts[VALIDATION + "group"]: gr.update(visible=kind == "fraction"),
             tab.split.upload: gr.update(visible=kind == "file"),
             tab.split.own: gr.update(visible=kind == "split" and source == "hub"),
-            tab.split.said: hint,
+            tab.split.status: hint,
         }
 
-    asked = [controls.hub_id, controls.revision, controls.token]
-    offered = [controls.offer, tab.look, tab.checked, controls.hub_said, controls.get, controls.subset, controls.split]
+    hub_inputs = [controls.hub_id, controls.revision, controls.token]
+    offered = [
+        controls.offer,
+        tab.state,
+        tab.checked,
+        controls.hub_status,
+        controls.get,
+        controls.subset,
+        controls.split,
+    ]
     answered = list(dict.fromkeys([*offered, tab.split.own, *tab.rendered]))
-    gr.on([controls.ask.click, controls.hub_id.submit], ask_hub, asked, answered, **QUIET)
+    gr.on([controls.ask.click, controls.hub_id.submit], ask_hub, hub_inputs, answered, **QUIET)
     splits = [controls.split, tab.split.own]
     controls.subset.input(_splits, [controls.offer, controls.subset], splits, trigger_mode="always_last", **QUIET)
     got = controls.get.click(
         get_hub,
-        [*asked, controls.subset, controls.split],
-        [controls.hub_said, controls.token, *sources.values()],
+        [*hub_inputs, controls.subset, controls.split],
+        [controls.hub_status, controls.token, *sources.values()],
         **QUIET,
         concurrency_limit=None,
     )
@@ -129,14 +136,14 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], look_aga
             parts[VALIDATION + "group"],
             split.upload,
             split.own,
-            split.said,
+            split.status,
         ],
         **QUIET,
     )
-    look_again(changed)
+    show_and_scan(changed)
 
 
-def _offer(name: str, revision: str | None, token: str | None) -> tuple[Offer, Look]:
+def _offer(name: str, revision: str | None, token: str | None) -> tuple[Offer, DataState]:
     """Ask the Hub for a data set's parts, and stream its first rows."""
     from studio.data import hub_datasets
 
@@ -145,7 +152,7 @@ def _offer(name: str, revision: str | None, token: str | None) -> tuple[Offer, L
     splits = list(parts.get(subset or "", ()))
     split = "train" if "train" in splits else next(iter(splits), None)
     source = SourceConfig(kind="hub", name=name, subset=subset, split=split, revision=revision)
-    return Offer(name, parts), looks.of_rows(hub_datasets.first_rows(source, FIRST, token))
+    return Offer(name, parts), data_state.of_rows(hub_datasets.first_rows(source, FIRST, token))
 
 
 def _fetch(source: SourceConfig, token: str | None) -> Any:

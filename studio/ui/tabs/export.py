@@ -33,8 +33,8 @@ class ExportTab:
     """The tab's components."""
 
     timer: gr.Timer
-    seen: gr.State
-    """What this session has on the screen (`Seen`); None before the tab was looked at."""
+    state: gr.State
+    """What this session has on the screen (`ExportSeen`); None before the tab was looked at."""
     run: gr.Dropdown
     facts: gr.HTML
     kind: gr.Radio
@@ -61,17 +61,17 @@ class ExportTab:
     """The name of the last zip, for the browser alone; empty when none could be made."""
 
     @property
-    def asked(self) -> list[Any]:
+    def inputs(self) -> list[Any]:
         """What says what is to be exported."""
         return [self.run, self.kind, self.precision]
 
     @property
-    def shown(self) -> list[Any]:
+    def outputs(self) -> list[Any]:
         """Everything that a look at the exports may change."""
-        chosen = [self.timer, self.seen, self.run, self.facts, self.kind, self.title, self.holds]
+        chosen = [self.timer, self.state, self.run, self.facts, self.kind, self.title, self.holds]
         form = [self.precision, self.strength, self.verify, self.go, self.stop, self.why, self.progress]
-        made = [self.result_card, self.verified, self.check, self.result, self.download, self.packing, self.usage]
-        return [*chosen, *form, *made, self.push.panel, self.push.go]
+        results = [self.result_card, self.verified, self.check, self.result, self.download, self.packing, self.usage]
+        return [*chosen, *form, *results, self.push.panel, self.push.go]
 
 
 def build(words: Words) -> ExportTab:
@@ -140,7 +140,7 @@ def build(words: Words) -> ExportTab:
     file = words.make(gr.DownloadButton, label="ui.export.download", visible="hidden", elem_id="export-file")
     return ExportTab(
         timer=gr.Timer(EVERY, active=False),
-        seen=gr.State(None),
+        state=gr.State(None),
         run=run,
         facts=facts,
         kind=kind,

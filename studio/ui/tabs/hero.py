@@ -52,9 +52,9 @@ def _recorded(language: str) -> str:
         f'<div class="{kind}"><small>{text(f"ui.hero.{side}", language)}</small>{html.escape(recorded[side])}</div>'
         for kind, side in (("one", "before"), ("two", "after"))
     )
-    asked = f'<div class="asked">{html.escape(recorded["prompt"])}</div>'
+    prompt_html = f'<div class="asked">{html.escape(recorded["prompt"])}</div>'
     about = text("ui.hero.about", language)
-    return f'<h2>{text("ui.hero.title", language)}</h2><p>{about}</p>{asked}<div class="two-sides">{sides}</div>'
+    return f'<h2>{text("ui.hero.title", language)}</h2><p>{about}</p>{prompt_html}<div class="two-sides">{sides}</div>'
 
 
 def visibility(hero: Hero, is_first_visit: bool) -> dict[Any, Any]:

@@ -14,7 +14,7 @@ QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurren
 
 
 @dataclass(frozen=True)
-class Look:
+class Filter:
     """What a session wants to see of the log."""
 
     level: str = "all"
@@ -25,7 +25,7 @@ class Look:
 class Log:
     """The card's components."""
 
-    look: gr.State
+    settings: gr.State
     level: gr.Radio
     search: gr.Textbox
     lines: gr.HTML
@@ -33,7 +33,7 @@ class Log:
 
 def build(words: Words) -> Log:
     """Build the card inside the current Blocks."""
-    look = Look()
+    settings = Filter()
     with gr.Column(elem_classes="card"), words.fold("ui.log.title"):
         with gr.Row(elem_id="log-head", equal_height=True):
             search = words.make(
@@ -49,21 +49,21 @@ def build(words: Words) -> Log:
                 gr.Radio,
                 label="ui.log.level",
                 choices={level: f"ui.log.filter.{level}" for level in log_views.LEVELS},
-                value=look.level,
+                value=settings.level,
                 show_label=False,
                 container=False,
                 elem_id="log-level",
                 elem_classes="pick",
             )
         lines = words.make(gr.HTML, text="ui.log.empty", frame='<p class="empty">{}</p>', elem_id="log")
-    return Log(gr.State(look), level, search, lines)
+    return Log(gr.State(settings), level, search, lines)
 
 
-def render(card: Log, following: Following, look: Look, language: str) -> dict[Any, Any]:
+def render(card: Log, following: Following, settings: Filter, language: str) -> dict[Any, Any]:
     """Return what shows the run's log."""
-    told = following.story
-    lines = told.lines() if told else []
-    return {card.lines: log_views.log_html(lines, language, look.level, look.search)}
+    reader = following.reader
+    lines = reader.lines() if reader else []
+    return {card.lines: log_views.log_html(lines, language, settings.level, settings.search)}
 
 
 def connect(card: Log, frame: Frame) -> None:
@@ -71,14 +71,14 @@ def connect(card: Log, frame: Frame) -> None:
     language = frame.language
 
     def changed(following: Following, level: str, search: str) -> dict[Any, Any]:
-        wanted = Look(level if level in log_views.LEVELS else Look().level, search or "")
-        return {card.look: wanted, **render(card, following, wanted, language)}
+        wanted = Filter(level if level in log_views.LEVELS else Filter().level, search or "")
+        return {card.settings: wanted, **render(card, following, wanted, language)}
 
     gr.on(
         [card.level.input, card.search.input],
         changed,
         [frame.following, card.level, card.search],
-        [card.look, card.lines],
+        [card.settings, card.lines],
         trigger_mode="always_last",
         **QUIET,
     )

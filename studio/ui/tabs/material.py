@@ -17,7 +17,7 @@ from studio.material.endpoint import ConfirmationRequired, Cost, Endpoint, Endpo
 from studio.material.reading import Request, Summary
 from studio.material.rewriting import BaseModelWriter, Writer
 from studio.ui import launch, material_views, scanning, views
-from studio.ui.failures import box, message_of, shown
+from studio.ui.failures import box, message_of, show_errors
 from studio.ui.frame import Frame
 from studio.ui.tabs.material_review import ReviewCard, keep_rows
 from studio.ui.words import Words
@@ -196,14 +196,14 @@ class MaterialCard:
         """Connect the events: `show_file` is what makes the tab read the file that `name` names, by `read_again`."""
         language = self.language
 
-        @shown(language)
+        @show_errors(language)
         def read_files(request: gr.Request, files: list[str] | None) -> Iterator[dict[Any, Any]]:
             if not files:
                 scanning.cancel(_session(request))
                 yield self._render(None, "")
                 return
             wanted = Request(paths=tuple(map(Path, files)))
-            work = scanning.begin(_session(request), lambda going: reading.read(wanted, going).summary)
+            work = scanning.begin(_session(request), lambda on_progress: reading.read(wanted, on_progress).summary)
             yield self._render(None, "")
             yield from self._follow(_session(request), work, "ui.material.reading")
             if work.error:
@@ -215,7 +215,7 @@ class MaterialCard:
         def choose(speaker: str | None) -> Any:
             return gr.update(interactive=bool(speaker))
 
-        @shown(language)
+        @show_errors(language)
         def make_rows(
             request: gr.Request,
             confirmed: Cost | None,
@@ -247,7 +247,7 @@ class MaterialCard:
                 limit=int(limit) if asks_model and limit else None,
             )
             chosen = _writer(writer, model, endpoint, confirmed) if asks_model else None
-            work = scanning.begin(_session(request), lambda going: _make(wanted, going, chosen))
+            work = scanning.begin(_session(request), lambda on_progress: _make(wanted, on_progress, chosen))
             yield {self.go: gr.update(interactive=False), self.send: gr.update(visible=False)}
             phase = "phase.rewriting" if asks_model else "ui.material.reading"
             yield from self._follow(_session(request), work, phase)
@@ -280,16 +280,18 @@ class MaterialCard:
         gr.on([self.files.upload, self.files.clear, self.files.delete], read_files, self.files, self.outputs, **_QUIET)
         self.speaker.input(choose, self.speaker, self.go, trigger_mode="always_last", **_QUIET)
         model = frame.form.parts["model.id"]
-        shown_writer = [self.poor, self.endpoint, self.send, self.cost]
+        writer_controls = [self.poor, self.endpoint, self.send, self.cost]
         written = list(self.instructions.values())
         self.recipes.input(
             self._show_recipes,
             [self.recipes, self.writer, self.spoken, model, *written],
-            [self.asking, self.every_way, *written, *shown_writer],
+            [self.asking, self.every_way, *written, *writer_controls],
             trigger_mode="always_last",
             **_QUIET,
         )
-        self.writer.input(self._show_writer, [self.writer, model], shown_writer, trigger_mode="always_last", **_QUIET)
+        self.writer.input(
+            self._show_writer, [self.writer, model], writer_controls, trigger_mode="always_last", **_QUIET
+        )
         inputs = [self.files, self.speaker, self.recipes, self.every_way, self.silence, self.replaced, model]
         inputs += [self.limit, self.writer, *written, self.address, self.endpoint_model, self.key]
         outputs = [*self.of_making, name, *show_file, *self.review.outputs]
@@ -311,7 +313,7 @@ def _writer(writer: str, model: str, endpoint: tuple[str, ...], confirmed: Cost 
     return BaseModelWriter(model, lambda request: gpu.thread().answer_prompts(request))
 
 
-def _make(request: Request, on_progress: scanning.Going, writer: Writer | None) -> tuple[Path, Summary]:
+def _make(request: Request, on_progress: scanning.OnProgress, writer: Writer | None) -> tuple[Path, Summary]:
     """Make the rows, and keep them as an upload is kept; their name holds nobody's, unlike that of an export."""
     material = reading.read(request, lambda share: on_progress(share / 2))
     formats = "-".join(name.lower() for name in material.summary.formats) or "documents"

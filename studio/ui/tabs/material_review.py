@@ -14,7 +14,7 @@ from studio.files import home
 from studio.material import review as reviewing
 from studio.material.review import Review
 from studio.ui import launch, material_views, uploads
-from studio.ui.failures import shown
+from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
 from studio.ui.words import Words
 
@@ -98,7 +98,7 @@ class ReviewCard:
         """Connect the events; the parameters are those of `MaterialCard.connect`."""
         language = self.language
 
-        @shown(language)
+        @show_errors(language)
         def open_rows(kind: str, named: str) -> dict[Any, Any]:
             if kind != "file" or not str(named).endswith(".jsonl"):
                 raise DataError("material.not_made", name=uploads.base_name(str(named)))
@@ -106,7 +106,7 @@ class ReviewCard:
             Review(rows)
             return self.render(rows if rows.parent == home() / "uploads" else keep_rows(rows))
 
-        @shown(language)
+        @show_errors(language)
         def act(path: str, first: int, event: gr.EventData) -> Any:
             pressed = event._data if isinstance(event._data, dict) else {}
             action, row = str(pressed.get("do")), str(pressed.get("row", ""))
@@ -118,14 +118,14 @@ class ReviewCard:
                 Review(Path(path)).decide(int(row), action)
             return self.render(Path(path), first)
 
-        @shown(language)
+        @show_errors(language)
         def save(path: str, first: int, editing: int | None, text: str) -> Any:
             if not path or not editing:
                 return gr.skip()
             Review(Path(path)).edit(editing, text)
             return self.render(Path(path), first)
 
-        @shown(language)
+        @show_errors(language)
         def undo(path: str, first: int) -> Any:
             if not path:
                 return gr.skip()
@@ -133,13 +133,13 @@ class ReviewCard:
             return self.render(Path(path), first if row is None else (row - 1) // CARDS * CARDS + 1)
 
         def stepping(by: int) -> Callable[[str, int], Any]:
-            @shown(language)
+            @show_errors(language)
             def step(path: str, first: int) -> Any:
                 return self.render(Path(path), first + by) if path else gr.skip()
 
             return step
 
-        @shown(language)
+        @show_errors(language)
         def use_rows(path: str) -> Any:
             if not path:
                 return gr.skip()
@@ -147,10 +147,10 @@ class ReviewCard:
             with tempfile.TemporaryDirectory(dir=launch.temporary()) as folder:
                 rows = Path(folder) / f"{uploads.title_of(review.path)}.jsonl"
                 review.write(rows)
-                kept = uploads.keep(str(rows))
-            if kept != review.path:
-                review.write_provenance(kept)
-            return {**show_file, name: str(kept), **self.render(kept)}
+                saved_file = uploads.keep(str(rows))
+            if saved_file != review.path:
+                review.write_provenance(saved_file)
+            return {**show_file, name: str(saved_file), **self.render(saved_file)}
 
         at = [self.path, self.first]
         source = [frame.form.parts["data.source.kind"], frame.form.parts["data.source.name"]]
@@ -168,7 +168,7 @@ class ReviewCard:
 
 def keep_rows(rows: Path) -> Path:
     """Keep rows that were made as an upload is kept, with what stands beside them; return where they are."""
-    kept = uploads.keep(str(rows))
+    saved_file = uploads.keep(str(rows))
     if provenance.path_of(rows).is_file():
-        shutil.copyfile(provenance.path_of(rows), provenance.path_of(kept))
-    return kept
+        shutil.copyfile(provenance.path_of(rows), provenance.path_of(saved_file))
+    return saved_file

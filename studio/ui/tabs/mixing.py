@@ -15,7 +15,7 @@ from studio.i18n import message, text
 from studio.model import adapter_mix
 from studio.style.request import StyleRequest
 from studio.ui import jobs, launch, style_views, views
-from studio.ui.failures import box, shown
+from studio.ui.failures import box, show_errors
 from studio.ui.frame import Frame
 from studio.ui.words import Words
 
@@ -85,7 +85,7 @@ class MixEditor:
                     gr.Button, text="ui.mix.measure", size="sm", min_width=160, elem_id="mix-measure"
                 )
                 self.stop = words.make(gr.Button, text="ui.score.stop", size="sm", interactive=False, min_width=90)
-            self.said = gr.HTML(elem_id="mix-said")
+            self.status = gr.HTML(elem_id="mix-said")
 
     @property
     def inputs(self) -> list[Any]:
@@ -104,51 +104,51 @@ class MixEditor:
         """Connect the events; `offer` returns what an added column can be, of a run and in a language."""
         language = frame.language
 
-        @shown(language)
+        @show_errors(language)
         def show_mix(run_id: str | None, are_open: tuple[bool, ...], *rest: Any) -> dict[Any, Any]:
             chosen, adapters = rest[: len(who)], rest[len(who) :]
             if not (run_id and any(is_open and kind == MIX for is_open, kind in zip(are_open, chosen, strict=True))):
                 return {self.row: gr.update(visible=False)}
             choices = [each for each in offer(run_id, language) if each[1] != MIX and not each[1].startswith("base+")]
             known = [name for _, name in choices]
-            kept = [name if name in known else None for name in adapters]
-            if not any(kept):
-                kept[:2] = [*known[:1], *[name for name in known if not name.startswith("step-")][1:2]][:2]
-                kept = [*kept, None, None, None][:PARTS]
-            parts = zip(self.adapters, kept, strict=True)
+            names = [name if name in known else None for name in adapters]
+            if not any(names):
+                names[:2] = [*known[:1], *[name for name in known if not name.startswith("step-")][1:2]][:2]
+                names = [*names, None, None, None][:PARTS]
+            parts = zip(self.adapters, names, strict=True)
             return {
                 self.row: gr.update(visible=True),
                 **{part: gr.update(choices=[(text("ui.mix.none", language), ""), *choices], value=name or "")
                    for part, name in parts},
             }  # fmt: skip
 
-        @shown(language)
+        @show_errors(language)
         def save(run_id: str | None, *values: Any) -> Iterator[dict[Any, Any]]:
             if runs.is_restricted():
                 raise AccessError("access.guest")
-            found = runs.find(_required(run_id))
-            yield {self.said: views.paragraph(message("ui.mix.saving"), language, "hint")}
+            target = runs.find(_required(run_id))
+            yield {self.status: views.paragraph(message("ui.mix.saving"), language, "hint")}
             try:
-                saved = gpu.thread().save_mix(MixRequest(found.id, mix_column(values))).result()
+                saved = gpu.thread().save_mix(MixRequest(target.id, mix_column(values))).result()
             except StudioError as error:
-                yield {self.said: box(error.message, language)}
+                yield {self.status: box(error.message, language)}
                 return
             packed = shutil.make_archive(
                 str(launch.temporary() / saved.folder.name), "zip", saved.folder.parent, saved.folder.name
             )
             name = views.column_label(Column(adapter=saved.column), language)
             yield {
-                self.said: views.paragraph(message("ui.mix.saved", name=name), language),
+                self.status: views.paragraph(message("ui.mix.saved", name=name), language),
                 self.file: gr.update(value=packed, visible=True),
                 **{part: gr.update(choices=offer(run_id, language)) for part in who},
             }
 
-        @shown(language)
+        @show_errors(language)
         def measure(request: gr.Request, run_id: str | None, *values: Any) -> Iterator[dict[Any, Any]]:
             if runs.is_restricted():
                 raise AccessError("access.guest")
-            found, column = runs.find(_required(run_id)), mix_column(values)
-            mix = mixes.outside_of(column.mix, found)
+            target, column = runs.find(_required(run_id)), mix_column(values)
+            mix = mixes.outside_of(column.mix, target)
             done = ""
             yield {self.measure: gr.update(interactive=False), self.stop: gr.update(interactive=True)}
             try:
@@ -161,7 +161,7 @@ class MixEditor:
                     report = None
                     for so_far in job.updates():
                         report = so_far.report
-                        yield {self.said: done + title + style_views.progress(so_far, language)}
+                        yield {self.status: done + title + style_views.progress(so_far, language)}
                     if report is None:
                         break
                     done += title + style_views.figures(report, language)
@@ -170,7 +170,7 @@ class MixEditor:
             if not done:
                 done = views.paragraph(message("ui.mix.no_style"), language, "hint")
             yield {
-                self.said: done,
+                self.status: done,
                 self.measure: gr.update(interactive=True),
                 self.stop: gr.update(interactive=False),
             }
@@ -190,8 +190,8 @@ class MixEditor:
         self.combination.input(
             lambda name: gr.update(visible=adapter_mix.prunes(name)), self.combination, self.density, **last, **_QUIET
         )
-        self.save.click(save, [run, *self.inputs], [self.said, self.file, *who], concurrency_limit=None, **_QUIET)
-        outputs = [self.said, self.measure, self.stop]
+        self.save.click(save, [run, *self.inputs], [self.status, self.file, *who], concurrency_limit=None, **_QUIET)
+        outputs = [self.status, self.measure, self.stop]
         self.measure.click(measure, [run, *self.inputs], outputs, concurrency_limit=None, **_QUIET)
         self.stop.click(stop, None, None, concurrency_limit=None, **_QUIET)
 

@@ -10,7 +10,7 @@ from gradio.context import Context
 from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.model.catalogue import ModelFacts
 from studio.ui import launch, model_views, scanning
-from studio.ui.failures import message_of, shown
+from studio.ui.failures import message_of, show_errors
 from studio.ui.form import Form
 from studio.ui.frame import Frame
 from studio.ui.page import view
@@ -23,7 +23,7 @@ QUIET = {"show_progress": "hidden", "api_visibility": "private", "concurrency_li
 class ModelChoice:
     """The controls under the model's name."""
 
-    said: gr.HTML
+    status: gr.HTML
     token: gr.Textbox
     """Handed to the call that needs it, and kept nowhere."""
     progress: gr.HTML
@@ -34,7 +34,7 @@ class ModelChoice:
     @property
     def of_facts(self) -> list[Any]:
         """What changes with the model that is chosen."""
-        return [self.facts, self.said, self.token, self.progress, self.fetch, self.cancel]
+        return [self.facts, self.status, self.token, self.progress, self.fetch, self.cancel]
 
 
 def build(words: Words, form: Form) -> ModelChoice:
@@ -47,7 +47,7 @@ def build(words: Words, form: Form) -> ModelChoice:
         filterable=True,
         elem_id="model",
     )
-    said = gr.HTML(elem_id="model-said")
+    status = gr.HTML(elem_id="model-said")
     token = words.make(
         gr.Textbox,
         label="ui.hub.token",
@@ -61,7 +61,7 @@ def build(words: Words, form: Form) -> ModelChoice:
         progress = gr.HTML(elem_id="model-progress")
         fetch = words.make(gr.Button, text="ui.model.fetch", size="sm", scale=0, min_width=140, visible=False)
         cancel = words.make(gr.Button, text="ui.model.cancel", size="sm", scale=0, min_width=96, visible=False)
-    return ModelChoice(said, token, progress, fetch, cancel, gr.State(None))
+    return ModelChoice(status, token, progress, fetch, cancel, gr.State(None))
 
 
 def connect(choice: ModelChoice, frame: Frame) -> None:
@@ -72,8 +72,8 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
     assert root is not None
 
     @view(choice.facts)
-    @shown(language)
-    def look_at_model(request: gr.Request, model_id: str, revision: str, token: str) -> Iterator[dict[Any, Any]]:
+    @show_errors(language)
+    def describe_model(request: gr.Request, model_id: str, revision: str, token: str) -> Iterator[dict[Any, Any]]:
         from studio.model import catalogue
 
         config = _config(model_id, revision)
@@ -82,19 +82,19 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
             return
         scanning.drop(_session(request))  # a fetch of the model that was chosen before
         if config is None:
-            yield {choice.facts: None, choice.said: model_views.note("ui.model.empty", language), **_idle(None)}
+            yield {choice.facts: None, choice.status: model_views.note("ui.model.empty", language), **_idle(None)}
             return
-        found = catalogue.describe_here(config)
-        if found is None:
-            yield {choice.said: model_views.waiting(language), **_idle(None)}
-            found = catalogue.describe(config, (token or "").strip() or None)
-        yield _show(found)
+        facts = catalogue.describe_here(config)
+        if facts is None:
+            yield {choice.status: model_views.waiting(language), **_idle(None)}
+            facts = catalogue.describe(config, (token or "").strip() or None)
+        yield _show(facts)
 
-    @shown(language)
+    @show_errors(language)
     def offer_models() -> dict[str, Any]:
         return gr.update(choices=_offered(language))
 
-    @shown(language)
+    @show_errors(language)
     def pull_model(
         request: gr.Request, facts: ModelFacts, model_id: str, revision: str, token: str
     ) -> Iterator[dict[Any, Any]]:
@@ -103,13 +103,13 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
         config = _config(model_id, revision)
         if config is None:
             return
-        given = (token or "").strip() or None
+        clean_token = (token or "").strip() or None
         if facts.bytes is None:  # what the Hub would not tell without the token
-            facts = catalogue.describe(config, given)
+            facts = catalogue.describe(config, clean_token)
             if facts.where == "nowhere":
                 yield _show(facts)
                 return
-        work = scanning.begin(_session(request), lambda going: _fetch(config, going, given), config)
+        work = scanning.begin(_session(request), lambda on_progress: _fetch(config, on_progress, clean_token), config)
         yield {
             choice.facts: facts,  # what a look at the model that began before this shows is late
             choice.progress: model_views.progress(0.0, facts, language),
@@ -123,16 +123,16 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
             yield {**_show(here), choice.token: gr.update(value="", visible=False)}
         else:
             problem = facts.problem if work.cancelled else message_of(work.error)
-            told = model_views.note("ui.model.cancelled", language) if work.cancelled else ""
-            yield {**_show(replace(facts, problem=problem)), choice.progress: told}
+            note = model_views.note("ui.model.cancelled", language) if work.cancelled else ""
+            yield {**_show(replace(facts, problem=problem)), choice.progress: note}
 
-    def _show(found: ModelFacts) -> dict[Any, Any]:
-        return {choice.facts: found, choice.said: model_views.facts(found, language), **_idle(found)}
+    def _show(facts: ModelFacts) -> dict[Any, Any]:
+        return {choice.facts: facts, choice.status: model_views.facts(facts, language), **_idle(facts)}
 
-    def _idle(found: ModelFacts | None) -> dict[Any, Any]:
-        missing = found is not None and not found.here
+    def _idle(facts: ModelFacts | None) -> dict[Any, Any]:
+        missing = facts is not None and not facts.here
         return {
-            choice.token: gr.update(visible=missing and found.where != "builtin"),
+            choice.token: gr.update(visible=missing and facts.where != "builtin"),
             choice.fetch: gr.update(visible=missing),
             choice.cancel: gr.update(visible=False),
             choice.progress: "",
@@ -141,11 +141,11 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
     def cancel_pull(request: gr.Request) -> None:
         scanning.cancel(_session(request))
 
-    asked = [model, revision, choice.token]
+    model_inputs = [model, revision, choice.token]
     chosen = [model.change, revision.blur, revision.submit, choice.token.submit, root.load]
-    gr.on(chosen, look_at_model, asked, choice.of_facts, trigger_mode="always_last", **QUIET)
+    gr.on(chosen, describe_model, model_inputs, choice.of_facts, trigger_mode="always_last", **QUIET)
     root.load(offer_models, None, model, **QUIET)
-    fetched = choice.fetch.click(pull_model, [choice.facts, *asked], choice.of_facts, **QUIET)
+    fetched = choice.fetch.click(pull_model, [choice.facts, *model_inputs], choice.of_facts, **QUIET)
     fetched.then(offer_models, None, model, **QUIET)
     choice.cancel.click(cancel_pull, None, None, **QUIET)
 
@@ -168,7 +168,7 @@ def _offered(language: str) -> list[tuple[str, str]]:
     return [model_views.choice(model, language) for model in catalogue.cached() if model.loadable]
 
 
-def _fetch(config: ModelConfig, going: scanning.Going, token: str | None) -> None:
+def _fetch(config: ModelConfig, on_progress: scanning.OnProgress, token: str | None) -> None:
     from studio.model import load
 
-    load.fetch(config, going, token)
+    load.fetch(config, on_progress, token)

@@ -17,9 +17,9 @@ from studio.compare.comparison_history import SavedComparison
 from studio.errors import CompareError, RunError, StudioError
 from studio.generation import held_out
 from studio.i18n import message
-from studio.ui import clock, compare_views, examples, jobs
+from studio.ui import compare_views, examples, jobs, polling
 from studio.ui import own_prompts_views as views
-from studio.ui.failures import box, shown
+from studio.ui.failures import box, show_errors
 from studio.ui.page import view
 from studio.ui.tabs import compare as tabs
 from studio.ui.tabs.compare import CompareTab
@@ -106,11 +106,11 @@ class OwnPrompts:
             self.stop: gr.update(interactive=busy),
         }
 
-    def connect(self, tab: CompareTab) -> tuple[Any, clock.Watch]:
+    def connect(self, tab: CompareTab) -> tuple[Any, polling.Watch]:
         """Connect the events; returns the one that streams answers, and how to look for what other pages do."""
         language = self.language
 
-        @shown(language)
+        @show_errors(language)
         def compare_all(written: str, *values: Any) -> Iterator[dict[Any, Any]]:
             from studio import gpu
 
@@ -135,7 +135,7 @@ class OwnPrompts:
             left_out = paragraph(message("ui.own_prompts.repeated", count=repeated), language, "hint")
             yield {**self.render(run_id), self.note: left_out if repeated else ""}
 
-        @shown(language)
+        @show_errors(language)
         def read(path: str) -> dict[Any, Any]:
             try:
                 prompts, left_out = held_out.read_prompts(Path(path))
@@ -149,15 +149,15 @@ class OwnPrompts:
             if run_id:
                 jobs.stop(run_id, KIND)
 
-        @shown(language)
+        @show_errors(language)
         def open_batches(run_id: str | None) -> dict[Any, Any]:
             newest = next(iter(_batches(run_id)), None)
             return {**self.render(run_id), self.kept_prompts: _text(newest) if newest else ""}
 
-        @shown(language)
+        @show_errors(language)
         def reopen_batch(run_id: str | None, chosen: str | None) -> dict[Any, Any]:
-            kept = next((each for each in _batches(run_id) if each.id == chosen), None)
-            return {**self.render(run_id, chosen), self.prompts: _text(kept) if kept else gr.skip()}
+            batch = next((each for each in _batches(run_id) if each.id == chosen), None)
+            return {**self.render(run_id, chosen), self.prompts: _text(batch) if batch else gr.skip()}
 
         def find(run_id: str | None) -> str:
             return f"{run_id} {_stamp(run_id)} {bool(run_id) and jobs.busy(run_id, KIND)}"
@@ -180,7 +180,7 @@ class OwnPrompts:
         tab.run.change(open_batches, tab.run, opened, cancels=[event], **_QUIET, **last).then(
             None, [self.kept_prompts, self.prompts], self.prompts, js=_UNLESS_WRITTEN
         )
-        return event, clock.Watch(
+        return event, polling.Watch(
             lambda request, run_id: find(run_id), [tab.run], show, [tab.run, self.batch], every[:-1]
         )
 

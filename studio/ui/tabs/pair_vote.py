@@ -11,7 +11,7 @@ from studio.compare.comparison import AnswerPair, Comparison
 from studio.compare.comparison_history import comparison_id
 from studio.evaluate.blind_vote import Ballot
 from studio.i18n import Message, message
-from studio.ui.failures import shown
+from studio.ui.failures import show_errors
 from studio.ui.views import paragraph
 from studio.ui.words import Words
 
@@ -35,7 +35,7 @@ class PairVote:
                 )
                 for choice in CHOICES
             }
-            self.said = gr.HTML(elem_id="pair-voted")
+            self.status = gr.HTML(elem_id="pair-voted")
 
     def connect(self, last: gr.State, badge: gr.HTML, named: list[Any], voter: Callable[[str, str], str]) -> None:
         """Connect the buttons to the `last` comparison, whose verdict is in `badge`.
@@ -44,23 +44,23 @@ class PairVote:
         """
 
         def render(comparison: Comparison | None) -> dict[Any, Any]:
-            there = len(_columns(comparison))
-            more = {self.buttons[str(n)]: gr.update(visible=n <= there) for n in range(3, MAX_COLUMNS + 1)}
-            return {self.row: gr.update(visible=there > 0), self.said: "", **more}
+            count = len(_columns(comparison))
+            more = {self.buttons[str(n)]: gr.update(visible=n <= count) for n in range(3, MAX_COLUMNS + 1)}
+            return {self.row: gr.update(visible=count > 0), self.status: "", **more}
 
-        @shown(self.language)
-        def vote_on_shown(choice: str, comparison: Comparison | None, name: str, mark: str) -> dict[Any, Any]:
+        @show_errors(self.language)
+        def vote_on_pair(choice: str, comparison: Comparison | None, name: str, mark: str) -> dict[Any, Any]:
             columns = _columns(comparison)
             if comparison is None or not columns:
-                return {self.said: ""}
-            kept = _vote(comparison, columns, choice, voter(name, mark))
-            return {self.said: paragraph(kept, self.language, "hint")}
+                return {self.status: ""}
+            counts = _vote(comparison, columns, choice, voter(name, mark))
+            return {self.status: paragraph(counts, self.language, "hint")}
 
         more = [self.buttons[str(number)] for number in range(3, MAX_COLUMNS + 1)]
-        badge.change(render, last, [self.row, self.said, *more], trigger_mode="always_last", **QUIET)
+        badge.change(render, last, [self.row, self.status, *more], trigger_mode="always_last", **QUIET)
         for choice, button in self.buttons.items():
             inputs = [gr.State(choice), last, *named]
-            button.click(vote_on_shown, inputs, self.said, **QUIET)
+            button.click(vote_on_pair, inputs, self.status, **QUIET)
 
 
 def _columns(comparison: Comparison | None) -> list[str]:
@@ -75,9 +75,9 @@ def _columns(comparison: Comparison | None) -> list[str]:
 def _vote(comparison: Comparison, columns: list[str], choice: str, voter: str) -> Message:
     """Keep a vote on each pair of columns that the choice decides, and say what is kept."""
     prompt, (before, after, *more) = comparison.request.prompts[0], comparison.texts()
-    shown_here = AnswerPair(prompt, before, after, tuple(more))
-    ballot = Ballot(runs.find(comparison.request.run_id).path / "compare", [shown_here])
-    ballot.vote(voter, shown_here.id, choice, comparison=comparison_id(comparison), sides=columns)
+    pair = AnswerPair(prompt, before, after, tuple(more))
+    ballot = Ballot(runs.find(comparison.request.run_id).path / "compare", [pair])
+    ballot.vote(voter, pair.id, choice, comparison=comparison_id(comparison), sides=columns)
     if more:
         key = "best" if choice.isdecimal() else "all_tie"
         return message(f"ui.vote.shown.{key}", number=int(choice) if choice.isdecimal() else 0, count=len(columns))

@@ -7,7 +7,7 @@ import gradio as gr
 from studio import runs
 from studio.runs import metadata
 from studio.ui import ballot_views as views
-from studio.ui.failures import shown
+from studio.ui.failures import show_errors
 from studio.ui.page import view
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.words import Words
@@ -44,7 +44,7 @@ class PreferenceCard:
         """Connect the buttons to the run that is chosen."""
         language = self.language
 
-        @shown(language)
+        @show_errors(language)
         def count_votes(run_id: str | None) -> dict[Any, Any]:
             from studio.data import prepare
             from studio.reports import vote_rows
@@ -60,7 +60,7 @@ class PreferenceCard:
             words = views.judged(judged.summary, report.problems, chosen, language)
             return {self.counted: words, self.start: _visible(not report.blocks), self.of_run: run_id}
 
-        @shown(language)
+        @show_errors(language)
         def train_on_votes(run_id: str | None) -> dict[Any, Any]:
             from studio import gpu
             from studio.reports import vote_rows
@@ -68,8 +68,8 @@ class PreferenceCard:
             run = runs.find(run_id or "")
             config, _ = vote_rows.settings(run, vote_rows.collect(run))
             busy = bool(runs.alive_runs())
-            made = gpu.thread().start_run(config, wait=busy)
-            words = views.started(metadata.name_of(made), made.id, waits=busy, language=language)
+            started = gpu.thread().start_run(config, wait=busy)
+            words = views.started(metadata.name_of(started), started.id, waits=busy, language=language)
             return {self.counted: words, self.start: _visible(False), self.of_run: run_id}
 
         @view(self.of_run)

@@ -9,7 +9,7 @@ from studio.errors import CompareError
 from studio.evaluate.evaluation_store import Evaluation
 from studio.reports.run_card import answer_pairs
 from studio.ui import present_views
-from studio.ui.failures import shown
+from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
 from studio.ui.tabs.compare import CompareTab, names
 from studio.ui.vote_state import pairs_of
@@ -25,30 +25,30 @@ def build() -> gr.HTML:
 
 
 def pairs(
-    last: Comparison | None, found: Evaluation | None, called: tuple[str, str], language: str
+    last: Comparison | None, evaluation: Evaluation | None, called: tuple[str, str], language: str
 ) -> list[AnswerPair]:
     """Return what there is to present: the last comparison with all its columns, then the scoreboard's rows; each once.
 
     `called` is what base and run are called.
     """
-    there = answer_pairs(last, called, language)[:1] if last and last.answers and len(last.answers[0]) > 1 else ()
+    on_screen = answer_pairs(last, called, language)[:1] if last and last.answers and len(last.answers[0]) > 1 else ()
     each_once: dict[str, AnswerPair] = {}
-    for pair in [*there, *pairs_of(found)]:
+    for pair in [*on_screen, *pairs_of(evaluation)]:
         each_once.setdefault(pair.id, pair)
     return list(each_once.values())
 
 
-def connect(slides: gr.HTML, head: CompareTab, found: gr.State, frame: Frame) -> None:
+def connect(slides: gr.HTML, head: CompareTab, evaluation: gr.State, frame: Frame) -> None:
     """Connect the button that opens the slides."""
     language = frame.language
 
-    @shown(language)
-    def present(run_id: str | None, last: Comparison | None, found: Evaluation | None) -> str:
+    @show_errors(language)
+    def present(run_id: str | None, last: Comparison | None, evaluation: Evaluation | None) -> str:
         called = names(run_id, language)
-        there = pairs(last, found, called, language)
-        if not there:
+        on_slides = pairs(last, evaluation, called, language)
+        if not on_slides:
             raise CompareError("compare.no_pairs")
-        return present_views.stage(there, *called, language)
+        return present_views.stage(on_slides, *called, language)
 
-    event = head.present.click(present, [head.run, head.last, found], slides, **QUIET)
+    event = head.present.click(present, [head.run, head.last, evaluation], slides, **QUIET)
     event.then(None, None, None, js=_OPEN)

@@ -11,7 +11,7 @@ from studio.errors import CompareError
 from studio.i18n import text
 from studio.style import prompted_store
 from studio.style.prompted_store import PromptedBase
-from studio.ui.failures import shown
+from studio.ui.failures import show_errors
 from studio.ui.words import Words
 
 PROMPTED = "base+prompted"
@@ -42,20 +42,20 @@ class PromptEditor:
     def connect(self, run: gr.Dropdown, open_: gr.State, who: list[gr.Dropdown]) -> None:
         """Connect the events; `who` says what each added column is, and `open_` whether it is there."""
 
-        @shown(self.language)
+        @show_errors(self.language)
         def show_prompt(run_id: str | None, are_open: tuple[bool, ...], *chosen: str | None) -> dict[Any, Any]:
             wanted = any(is_open and kind == PROMPTED for is_open, kind in zip(are_open, chosen, strict=True))
             if not (wanted and run_id):
                 return {self.row: gr.update(visible=False)}
-            found = runs.find(run_id)
-            return {self.row: gr.update(visible=True), **self._show(found, prompted_store.of_run(found))}
+            target = runs.find(run_id)
+            return {self.row: gr.update(visible=True), **self._show(target, prompted_store.of_run(target))}
 
-        @shown(self.language)
+        @show_errors(self.language)
         def save_prompt(run_id: str | None, written: str) -> dict[Any, Any]:
             if not run_id:
                 return {}
-            found = runs.find(run_id)
-            return self._show(found, prompted_store.edit(found, written or ""))
+            target = runs.find(run_id)
+            return self._show(target, prompted_store.edit(target, written or ""))
 
         gr.on(
             [open_.change, *(each.change for each in who)],

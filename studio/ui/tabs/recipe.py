@@ -12,7 +12,7 @@ from studio import command, presets
 from studio.config import BUILTIN_MODEL, RunConfig, choices, fields, value_of
 from studio.errors import StudioError
 from studio.ui import preset_choices, recipe_views, settings_file, uploads
-from studio.ui.failures import shown, silent
+from studio.ui.failures import show_errors, silent
 from studio.ui.form import Form, to_values
 from studio.ui.frame import Frame
 from studio.ui.tabs import model_choice, settings_text
@@ -42,7 +42,7 @@ _SETTLED = """() => {
 request for each would keep the browser busy for seconds. The second one is there once the tab was opened; till then
 nobody reads what would be said."""
 _AS_OF = "(draft, ...values) => [{...draft, at: Date.now()}, ...values]"
-_KEPT = "draft => { window.draftKept = draft?.at; }"
+_SAVED = "draft => { window.draftKept = draft?.at; }"
 """Tell `page.js` at what time, in milliseconds, the settings that the browser has kept were taken from the form."""
 
 
@@ -144,7 +144,7 @@ def connect(
 
     filled = list(dict.fromkeys([frame.base, *form.components, *of_source, recipe.loaded, own]))
 
-    @shown(language)
+    @show_errors(language)
     def load(name: str, *values: Any) -> dict[Any, Any]:
         if name != presets.OWN:
             return fill(presets.load(name))
@@ -153,7 +153,7 @@ def connect(
             return {**show_source(None), recipe.loaded: uuid.uuid4().hex}
         return {**fill(presets.own(source, uploads.title(source))), own: uuid.uuid4().hex}
 
-    @shown(language)
+    @show_errors(language)
     def load_builtin(name: str) -> dict[Any, Any]:
         return fill(presets.offline_sample(presets.load(name)))
 
@@ -167,18 +167,18 @@ def connect(
         name = preset or command.nearest_preset(config)
         return name, presets.load(name)
 
-    @shown(language)
+    @show_errors(language)
     def reset(event: gr.EventData, base: RunConfig, preset: str | None, *values: Any) -> dict[Any, Any]:
-        asked = event._data.get("setting") if isinstance(event._data, dict) else None
+        path = event._data.get("setting") if isinstance(event._data, dict) else None
         config = _read(values, base)
         _, then = start_of(preset, config or base)
-        if asked in recipe_views.WHOLE:
+        if path in recipe_views.WHOLE:
             config = config or base
-            section = value_of(then, asked)
-            return fill(config.with_settings({asked: section and section.model_dump()}), config)
-        if asked not in form.parts:
+            section = value_of(then, path)
+            return fill(config.with_settings({path: section and section.model_dump()}), config)
+        if path not in form.parts:
             return {recipe.changed: gr.skip()}
-        return {form.parts[asked]: gr.update(value=to_values(then)[asked])}
+        return {form.parts[path]: gr.update(value=to_values(then)[path])}
 
     def _read(values: Any, base: RunConfig) -> RunConfig | None:
         try:
@@ -186,9 +186,9 @@ def connect(
         except StudioError:
             return None
 
-    @shown(language)
+    @show_errors(language)
     def say_changes(
-        base: RunConfig, preset: str | None, text: str, written: str, told: Any, *values: Any
+        base: RunConfig, preset: str | None, text: str, written: str, notes: Any, *values: Any
     ) -> dict[Any, Any]:
         config = _read(values, base)
         if config is None:  # the verdict says why
@@ -198,38 +198,38 @@ def connect(
         return {
             recipe.changed: recipe_views.differences(preset_choices.title(name, language), start, chosen, language),
             recipe.text.command: recipe_views.command_line(chosen, language),
-            **settings_text.said(recipe.text, config, text, written, told, language),
+            **settings_text.note_text(recipe.text, config, text, written, notes, language),
         }
 
     @silent
     def keep_draft(draft: dict[str, Any], base: RunConfig, preset: str | None, *values: Any) -> dict[str, Any]:
         config = _read(values, base)
-        kept = draft if config is None else {"settings": config.to_yaml(), "preset": preset}
-        return {**kept, "at": draft["at"]}
+        saved_draft = draft if config is None else {"settings": config.to_yaml(), "preset": preset}
+        return {**saved_draft, "at": draft["at"]}
 
-    @shown(language)
+    @show_errors(language)
     def find(query: str) -> str:
         return recipe_views.search(query or "", recipe.searched, language)  # None until the field was on the screen
 
-    @shown(language)
+    @show_errors(language)
     def take(text: str) -> dict[Any, Any]:
-        config, preset, told = settings_text.taken(text)
-        return {**fill(config), recipe.preset: preset, **settings_text.applied(recipe.text, config, told, language)}
+        config, preset, notes = settings_text.read(text)
+        return {**fill(config), recipe.preset: preset, **settings_text.applied(recipe.text, config, notes, language)}
 
-    asked = [recipe.preset, *form.components]
-    recipe.preset.input(load, asked, filled, trigger_mode="always_last", **QUIET)
-    chosen.then(load, asked, filled, **QUIET)
+    choice_inputs = [recipe.preset, *form.components]
+    recipe.preset.input(load, choice_inputs, filled, trigger_mode="always_last", **QUIET)
+    chosen.then(load, choice_inputs, filled, **QUIET)
     recipe.builtin.click(load_builtin, recipe.preset, filled, **QUIET)
     recipe.preset.change(offer_builtin, recipe.preset, recipe.builtin, trigger_mode="always_last", **QUIET)
     everything = [frame.base, recipe.preset, *form.components]
     recipe.changed.click(reset, everything, [*filled, recipe.changed], **QUIET)
     events = [part.change for part in form.components]
-    kept = frame.keep_draft.click(
+    saving = frame.keep_draft.click(
         keep_draft, [frame.draft, *everything], frame.draft, js=_AS_OF, trigger_mode="always_last", **QUIET
     )
-    kept.then(None, frame.draft, None, js=_KEPT)
-    shown_text = [recipe.text.text, recipe.text.written, recipe.text.told]
-    inputs = [frame.base, recipe.preset, *shown_text, *form.components]
+    saving.then(None, frame.draft, None, js=_SAVED)
+    text_outputs = [recipe.text.text, recipe.text.written, recipe.text.notes]
+    inputs = [frame.base, recipe.preset, *text_outputs, *form.components]
     outputs = [recipe.changed, *recipe.text.of_form]
     gr.on([*events, recipe.preset.change], None, None, None, js=_SETTLED)
     asks = [recipe.settled.click, *([card.tab.select] if card.tab else [])]

@@ -11,7 +11,7 @@ from studio.errors import ConfigError, RunError, StudioError
 from studio.i18n import Message
 from studio.remote.record import FLAVOR, TIMEOUT
 from studio.ui import remote_views
-from studio.ui.failures import box, shown
+from studio.ui.failures import box, show_errors
 from studio.ui.following import follow
 from studio.ui.frame import Frame
 from studio.ui.page import view
@@ -71,7 +71,7 @@ class RemoteCard:
             self.delete = words.make(
                 gr.Checkbox, label="ui.remote.delete", info="ui.remote.delete_help", elem_id="remote-delete"
             )
-            self.said = gr.HTML(elem_id="remote-said")
+            self.status = gr.HTML(elem_id="remote-said")
             self._failure("card")
             with gr.Row(elem_classes="actions"):
                 self.ask = words.make(gr.Button, text="ui.remote.ask", min_width=140, elem_id="remote-ask")
@@ -93,7 +93,7 @@ class RemoteCard:
     @property
     def outputs(self) -> list[Any]:
         """What changes with the price, and with what is wrong."""
-        return [self.offers, self.flavor, self.said, self.start, *self.failures.values()]
+        return [self.offers, self.flavor, self.status, self.start, *self.failures.values()]
 
     def render(self, offers: "Offers | None", flavor: str, timeout: str) -> dict[Any, Any]:
         """Return what shows the price of the choice, by offers that are known; raises RunError for a wrong choice."""
@@ -101,31 +101,31 @@ class RemoteCard:
 
         seconds = hub_jobs.parse_duration(timeout)
         quote = offers.quote(flavor, seconds) if offers else None
-        told = remote_views.quoted(quote, self.language) if quote else ""
+        quote_html = remote_views.quoted(quote, self.language) if quote else ""
         button = {"value": remote_views.start_label(quote, self.language), "interactive": quote is not None}
         choices = {"choices": remote_views.offered(offers.prices, self.language)} if offers else {}
         clear = dict.fromkeys(self.failures.values(), "")
-        return {self.said: told, self.start: gr.update(**button), self.flavor: gr.update(**choices), **clear}
+        return {self.status: quote_html, self.start: gr.update(**button), self.flavor: gr.update(**choices), **clear}
 
     def fail(self, message: Message) -> dict[Any, Any]:
         """Return what shows an error at its control, and takes the price away."""
         at = _CONTROL.get(message.key, "card")
         boxes = {part: box(message, self.language) if name == at else "" for name, part in self.failures.items()}
         button = gr.update(value=remote_views.start_label(None, self.language), interactive=False)
-        return {self.said: "", self.start: button, **boxes}
+        return {self.status: "", self.start: button, **boxes}
 
     def connect(
         self,
         frame: Frame,
-        found: list[gr.State],
+        check_states: list[gr.State],
         looks: list[Any],
         show_run: Callable[..., Any],
         run_outputs: list[Any],
     ) -> None:
-        """Connect the events. `found` is what the check before a start has found, and the settings it is about."""
+        """Connect the events. `check_states` hold the result of the check before a start, and its settings."""
 
-        def ask(base: RunConfig, *given: Any) -> dict[Any, Any]:
-            *values, checked, config_of_check, token, flavor, timeout = given
+        def ask(base: RunConfig, *values_in: Any) -> dict[Any, Any]:
+            *values, checked, config_of_check, token, flavor, timeout = values_in
             config = frame.form.read(values, base)
             if problem := _problem(config, checked, config_of_check):
                 return self.fail(problem)
@@ -138,13 +138,13 @@ class RemoteCard:
 
         def forget() -> dict[Any, Any]:
             button = gr.update(value=remote_views.start_label(None, self.language), interactive=False)
-            return {self.offers: None, self.said: "", self.start: button, self.failures["token"]: ""}
+            return {self.offers: None, self.status: "", self.start: button, self.failures["token"]: ""}
 
-        def start(offers: "Offers", base: RunConfig, *given: Any) -> dict[Any, Any]:
+        def start(offers: "Offers", base: RunConfig, *values_in: Any) -> dict[Any, Any]:
             from studio.remote import follow as remote
             from studio.remote import hub_jobs
 
-            *values, checked, config_of_check, token, flavor, timeout, deletes, curves_look, log_look = given
+            *values, checked, config_of_check, token, flavor, timeout, deletes, curve_settings, log_filter = values_in
             config = frame.form.read(values, base)
             if problem := _problem(config, checked, config_of_check):
                 return self.fail(problem)
@@ -156,13 +156,13 @@ class RemoteCard:
                 return {self.offers: now, **self.render(now, flavor, timeout), self.failures["card"]: changed}
             run = remote.start(jobs, config, quote.model_copy(update={"delete_repository": bool(deletes)}))
             priced = {**self.render(now, flavor, timeout), self.card: gr.update(open=False)}
-            return {**priced, **show_run(follow(run.id), curves_look, log_look)}
+            return {**priced, **show_run(follow(run.id), curve_settings, log_filter)}
 
         def at_control(handler: Callable[..., dict[Any, Any]]) -> Callable[..., dict[Any, Any]]:
-            @shown(self.language)
-            def handle(*given: Any) -> dict[Any, Any]:
+            @show_errors(self.language)
+            def handle(*values_in: Any) -> dict[Any, Any]:
                 try:
-                    return handler(*given)
+                    return handler(*values_in)
                 except StudioError as error:
                     problems = error.problems if isinstance(error, ConfigError) else ()
                     return self.fail(problems[0] if problems else error.message)
@@ -171,8 +171,8 @@ class RemoteCard:
             return handle
 
         choice = [self.token, self.flavor, self.timeout]
-        asked = [*frame.config_inputs, *found, *choice]
-        self.ask.click(at_control(ask), asked, self.outputs, concurrency_limit=None, **QUIET)
+        inputs = [*frame.config_inputs, *check_states, *choice]
+        self.ask.click(at_control(ask), inputs, self.outputs, concurrency_limit=None, **QUIET)
         gr.on(
             [self.flavor.input, self.timeout.change],
             at_control(ask_again),
@@ -182,7 +182,7 @@ class RemoteCard:
             **QUIET,
         )
         self.token.change(forget, None, self.outputs, trigger_mode="always_last", **QUIET)
-        started = [self.offers, *asked, self.delete, *looks]
+        started = [self.offers, *inputs, self.delete, *looks]
         both = list(dict.fromkeys([self.card, *self.outputs, *run_outputs]))
         self.start.click(at_control(start), started, both, concurrency_limit=1, **QUIET)
 

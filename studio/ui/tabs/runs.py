@@ -69,10 +69,10 @@ class Page:
 class RunsTab:
     """The tab's components."""
 
-    kept: gr.BrowserState
-    """How this browser looks at the runs, as `Shown` reads it."""
-    seen: gr.State
-    """What this session has on the screen (`Seen`)."""
+    saved_query: gr.BrowserState
+    """What of the runs this browser shows, as `RunsQuery` reads it."""
+    session: gr.State
+    """What this session has on the screen (`RunsSession`)."""
     timer: gr.Timer
     list: gr.Column
     page_column: gr.Column
@@ -94,14 +94,23 @@ class RunsTab:
     page: Page
 
     @property
-    def shown(self) -> list[Any]:
-        """Everything that a look at the runs may change."""
+    def outputs(self) -> list[Any]:
+        """Everything that news of the runs may change."""
         page = self.page
         buttons = [page.compare, page.export, page.train, page.resume, page.delete, page.clone, page.clean]
         columns = [self.list, self.page_column, self.undo_row, self.overlay_card, self.empty_sure, page.sure]
         filters = [self.query, self.state, self.empty, self.timer]
         charts = [self.overlay, page.chart, page.name, page.note, page.published]
-        return [self.kept, self.seen, *columns, *filters, *charts, *buttons, *self.sweeps.outputs, *self.parts.values()]
+        return [
+            self.saved_query,
+            self.session,
+            *columns,
+            *filters,
+            *charts,
+            *buttons,
+            *self.sweeps.outputs,
+            *self.parts.values(),
+        ]
 
 
 def build(words: Words) -> RunsTab:
@@ -167,8 +176,8 @@ def build(words: Words) -> RunsTab:
     with gr.Column(elem_id="run-page", elem_classes="away") as page_column:
         page = _page(words, parts)
     return RunsTab(
-        kept=browser_state({}, "restyle-runs"),
-        seen=gr.State(None),
+        saved_query=browser_state({}, "restyle-runs"),
+        session=gr.State(None),
         timer=gr.Timer(EVERY, active=False),
         list=listing,
         page_column=page_column,

@@ -16,7 +16,7 @@ from studio.evaluate import evaluation_store
 from studio.evaluate.evaluation_store import Evaluation
 from studio.ui import jobs
 from studio.ui import scoreboard_views as views
-from studio.ui.failures import shown
+from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
 from studio.ui.scoreboard_views import Order
 from studio.ui.tabs.compare import CompareTab
@@ -45,16 +45,16 @@ class ScoreTab:
     order: gr.Radio
     unit: gr.HTML
     rows: gr.HTML
-    found: gr.State
+    evaluation: gr.State
     """The evaluation whose answers are voted on and read; None before the first."""
-    seen: gr.State
+    stamp: gr.State
     """Of which column this session shows the newest evaluation, and how that stood on disk; None before the first."""
 
     @property
-    def shown(self) -> list[Any]:
+    def outputs(self) -> list[Any]:
         """What shows an evaluation."""
         measures = [self.sentence, self.measures, self.forgetting_title, self.forgetting]
-        return [self.progress, *measures, self.unit, self.rows, self.go, self.stop, self.found, self.seen]
+        return [self.progress, *measures, self.unit, self.rows, self.go, self.stop, self.evaluation, self.stamp]
 
 
 def build(words: Words) -> ScoreTab:
@@ -97,64 +97,66 @@ def build(words: Words) -> ScoreTab:
         )
         unit = gr.HTML(elem_id="score-unit")
         rows = words.make(gr.HTML, text="ui.score.no_rows", frame='<p class="empty">{}</p>', elem_id="score-rows")
-    shown_here = (limit, go, stop, progress, sentence, measures, title, forgetting, order, unit, rows)
-    return ScoreTab(*shown_here, found=gr.State(None), seen=gr.State(None))
+    components = (limit, go, stop, progress, sentence, measures, title, forgetting, order, unit, rows)
+    return ScoreTab(*components, evaluation=gr.State(None), stamp=gr.State(None))
 
 
-def render(tab: ScoreTab, found: Evaluation | None, order: Order, language: str, going: bool) -> dict[Any, Any]:
+def render(
+    tab: ScoreTab, evaluation: Evaluation | None, order: Order, language: str, is_running: bool
+) -> dict[Any, Any]:
     """Return what shows an evaluation in an order and a language; nothing is measured."""
-    board = found.board if found else None
-    forgetting = found.forgetting if found else None
+    board = evaluation.board if evaluation else None
+    forgetting = evaluation.forgetting if evaluation else None
     return {
-        tab.progress: views.progress(found, language, going),
-        tab.sentence: f'<p class="told">{views.sentence(board, language)}</p>{views.measured_at(found, language)}',
+        tab.progress: views.progress(evaluation, language, is_running),
+        tab.sentence: f'<p class="told">{views.sentence(board, language)}</p>{views.measured_at(evaluation, language)}',
         tab.measures: views.measures(board, language) or views.empty("ui.score.later", language),
         tab.forgetting_title: gr.update(visible=forgetting is not None),
         tab.forgetting: f"<p>{views.sentence(forgetting, language)}</p>{views.measures(forgetting, language)}"
         if forgetting
         else "",
-        tab.unit: f'<p class="hint">{views.unit(found, language)}</p>',
-        tab.rows: views.rows(found, order, language),
+        tab.unit: f'<p class="hint">{views.unit(evaluation, language)}</p>',
+        tab.rows: views.rows(evaluation, order, language),
     }
 
 
 def stands(
-    tab: ScoreTab, run_id: str | None, column: Column, found: Evaluation | None, order: Order, language: str
+    tab: ScoreTab, run_id: str | None, column: Column, evaluation: Evaluation | None, order: Order, language: str
 ) -> dict[Any, Any]:
-    """Return what shows how the newest evaluation of a column stands on disk; `found` is what this session knows.
+    """Return what shows how the newest evaluation of a column stands on disk; `evaluation` is what this session knows.
 
-    While another one goes on, the measures and the rows stay those of `found`, if it is of this column: its answers may
-    be voted on. Nothing is shown of other columns, but that there is something.
+    While another one goes on, the measures and the rows stay those of `evaluation`, if it is of this column: its
+    answers may be voted on. Nothing is shown of other columns, but that there is something.
     """
-    now, seen, others = _on_disk(run_id, column)
-    going = now is not None and now.running
-    known = now if not going else found if found is not None and found.column == column else None
+    now, column_stamp, others = _on_disk(run_id, column)
+    is_running = now is not None and now.running
+    known = now if not is_running else evaluation if evaluation is not None and evaluation.column == column else None
     return {
-        **render(tab, known or now, order, language, going),
-        tab.progress: views.progress(now, language, going) if now else views.others(column, others, language),
-        tab.found: known,
-        tab.seen: seen,
-        **buttons(tab, run_id, going),
+        **render(tab, known or now, order, language, is_running),
+        tab.progress: views.progress(now, language, is_running) if now else views.others(column, others, language),
+        tab.evaluation: known,
+        tab.stamp: column_stamp,
+        **buttons(tab, run_id, is_running),
     }
 
 
-def buttons(tab: ScoreTab, run_id: str | None, going: bool) -> dict[Any, Any]:
+def buttons(tab: ScoreTab, run_id: str | None, is_running: bool) -> dict[Any, Any]:
     """Return which buttons can be pressed; one that another process works on is not stopped from here."""
     mine = run_id is not None and jobs.busy(run_id, KIND)
     return {
-        tab.go: gr.update(interactive=run_id is not None and not going and not mine),
+        tab.go: gr.update(interactive=run_id is not None and not is_running and not mine),
         tab.stop: gr.update(interactive=mine),
     }
 
 
-def stamp(run_id: str | None, column: Column, seen: Stamp | None, request: gr.Request) -> Stamp | None:
-    """Return how the newest evaluation stands; as it was `seen` while it streams into this session anyway."""
+def stamp(run_id: str | None, column: Column, known: Stamp | None, request: gr.Request) -> Stamp | None:
+    """Return how the newest evaluation stands; as it is `known` while it streams into this session anyway."""
     if run_id is None or jobs.busy(request, _streaming(run_id)):
-        return seen
+        return known
     try:
         return column, evaluation_store.stamp(runs.find(run_id))
     except RunError:
-        return seen
+        return known
 
 
 def _on_disk(run_id: str | None, column: Column) -> tuple[Evaluation | None, Stamp | None, list[Column]]:
@@ -164,9 +166,9 @@ def _on_disk(run_id: str | None, column: Column) -> tuple[Evaluation | None, Sta
         run = None
     if run is None:
         return None, None, []
-    seen = column, evaluation_store.stamp(run)  # first: what comes in between is news the next time
+    column_stamp = column, evaluation_store.stamp(run)  # first: what comes in between is news the next time
     now = evaluation_store.newest(run, column)
-    return now, seen, [] if now else evaluation_store.measured_columns(run)
+    return now, column_stamp, [] if now else evaluation_store.measured_columns(run)
 
 
 def _streaming(run_id: str) -> str:
@@ -177,7 +179,7 @@ def connect(tab: ScoreTab, head: CompareTab, frame: Frame) -> Any:
     """Connect the tab's events; returns the one after which there are other answers."""
     language = frame.language
 
-    @shown(language)
+    @show_errors(language)
     def measure(request: gr.Request, order: Order, limit: float | None, *settings: Any) -> Iterator[dict[Any, Any]]:
         from studio import gpu
 
@@ -185,24 +187,24 @@ def connect(tab: ScoreTab, head: CompareTab, frame: Frame) -> Any:
         column = after(run_id, checkpoint, strength)
         if jobs.busy(run_id, KIND):
             raise CompareError("ui.measuring")
-        asked = EvaluationRequest(
+        evaluation_request = EvaluationRequest(
             run_id, limit=int(limit) if limit else None, column=column, generation=settings_of(run_id, numbers)
         )
-        job = jobs.keep(run_id, KIND, gpu.thread().evaluate(asked))
+        job = jobs.keep(run_id, KIND, gpu.thread().evaluate(evaluation_request))
         jobs.keep(request, _streaming(run_id), job)
-        yield {**render(tab, None, order, language, going=True), **buttons(tab, run_id, going=True)}
+        yield {**render(tab, None, order, language, is_running=True), **buttons(tab, run_id, is_running=True)}
         try:
-            for found in job.updates():
+            for update in job.updates():
                 yield {
-                    tab.progress: views.progress(found, language, going=True),
-                    tab.rows: views.rows(found, order, language),
+                    tab.progress: views.progress(update, language, is_running=True),
+                    tab.rows: views.rows(update, order, language),
                 }
         finally:  # also when the page was closed: the job goes on, and other pages show it
             jobs.forget(request, _streaming(run_id))
 
-    @shown(language)
-    def sort(order: Order, found: Evaluation | None) -> str:
-        return views.rows(found, order, language)
+    @show_errors(language)
+    def sort(order: Order, evaluation: Evaluation | None) -> str:
+        return views.rows(evaluation, order, language)
 
     def stop(run_id: str | None) -> None:
         if run_id:
@@ -211,10 +213,10 @@ def connect(tab: ScoreTab, head: CompareTab, frame: Frame) -> Any:
     measured = tab.go.click(
         measure,
         [tab.order, tab.limit, *head.settings],
-        tab.shown,
+        tab.outputs,
         concurrency_limit=None,
         **QUIET,
     )
     tab.stop.click(stop, head.run, None, concurrency_limit=None, **QUIET)
-    tab.order.input(sort, [tab.order, tab.found], tab.rows, trigger_mode="always_last", **QUIET)
+    tab.order.input(sort, [tab.order, tab.evaluation], tab.rows, trigger_mode="always_last", **QUIET)
     return measured

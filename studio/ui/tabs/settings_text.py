@@ -9,7 +9,7 @@ import gradio as gr
 from studio.config import RunConfig
 from studio.i18n import Message, message
 from studio.ui import settings_file, views
-from studio.ui.failures import shown
+from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
 from studio.ui.words import Words
 
@@ -44,7 +44,7 @@ class SettingsText:
     text: gr.Textbox
     written: gr.State
     """The text that was made from the form; where it differs, the user has edited it."""
-    told: gr.State
+    notes: gr.State
     """What is said under the text since it was applied."""
     note: gr.HTML
     upload: gr.UploadButton
@@ -58,7 +58,7 @@ class SettingsText:
     @property
     def of_form(self) -> list[Any]:
         """What follows the form."""
-        return [self.text, self.written, self.told, self.note, self.command, self.copied]
+        return [self.text, self.written, self.notes, self.note, self.command, self.copied]
 
 
 def build(words: Words) -> SettingsText:
@@ -94,8 +94,8 @@ def build(words: Words) -> SettingsText:
     return SettingsText(text, gr.State(""), gr.State(()), note, upload, download, apply, discard, command, copy, copied)
 
 
-def said(
-    part: SettingsText, config: RunConfig, text: str | None, written: str, told: Sequence[Message], language: str
+def note_text(
+    part: SettingsText, config: RunConfig, text: str | None, written: str, notes: Sequence[Message], language: str
 ) -> dict[Any, Any]:
     """Return what makes the text follow the form; an edited text stays until it is applied or discarded."""
     updates = {part.copied: ""}
@@ -103,25 +103,25 @@ def said(
         return {**updates, part.note: views.paragraph(message("ui.recipe.yaml_edited"), language, "hint")}
     fresh = config.to_yaml()
     if text != fresh:
-        told = ()  # it was about settings that have changed since
-    return {**updates, part.text: fresh, part.written: fresh, part.told: told, part.note: _note(told, language)}
+        notes = ()  # it was about settings that have changed since
+    return {**updates, part.text: fresh, part.written: fresh, part.notes: notes, part.note: _note(notes, language)}
 
 
-def _note(told: Sequence[Message], language: str) -> str:
-    return "".join(views.paragraph(each, language, "good" if each is told[0] else "hint") for each in told)
+def _note(notes: Sequence[Message], language: str) -> str:
+    return "".join(views.paragraph(each, language, "good" if each is notes[0] else "hint") for each in notes)
 
 
-def taken(text: str) -> tuple[RunConfig, str | None, Sequence[Message]]:
+def read(text: str) -> tuple[RunConfig, str | None, Sequence[Message]]:
     """Return the settings in a text, the preset that they are, and what is to be told; raises StudioError."""
-    config, told = settings_file.take(text)
-    return config, settings_file.preset_of(config), told
+    config, notes = settings_file.take(text)
+    return config, settings_file.preset_of(config), notes
 
 
-def applied(part: SettingsText, config: RunConfig, told: Sequence[Message], language: str) -> dict[Any, Any]:
+def applied(part: SettingsText, config: RunConfig, notes: Sequence[Message], language: str) -> dict[Any, Any]:
     """Return what the text shows once it is in the form."""
     fresh = config.to_yaml()
-    words = (message("ui.recipe.yaml_applied"), *told)
-    return {part.text: fresh, part.written: fresh, part.told: words, part.note: _note(words, language)}
+    words = (message("ui.recipe.yaml_applied"), *notes)
+    return {part.text: fresh, part.written: fresh, part.notes: words, part.note: _note(words, language)}
 
 
 def connect(part: SettingsText, frame: Frame, take: Callable[[str], dict[Any, Any]], filled: list[Any]) -> None:
@@ -129,31 +129,31 @@ def connect(part: SettingsText, frame: Frame, take: Callable[[str], dict[Any, An
     language = frame.language
     form = frame.form
 
-    @shown(language)
+    @show_errors(language)
     def receive(path: str) -> Iterator[Any]:
         text = settings_file.read(path)
         yield {part.text: text}  # to be mended there, if it is refused
         yield take(text)
 
-    @shown(language)
+    @show_errors(language)
     def discard(base: RunConfig, *values: Any) -> dict[Any, Any]:
         fresh = form.read(values, base).to_yaml()
-        return {part.text: fresh, part.written: fresh, part.told: (), part.note: ""}
+        return {part.text: fresh, part.written: fresh, part.notes: (), part.note: ""}
 
-    @shown(language)
+    @show_errors(language)
     def edited(text: str, written: str) -> str:
         return views.paragraph(message("ui.recipe.yaml_edited"), language, "hint") if text != written else ""
 
-    @shown(language)
+    @show_errors(language)
     def say_copied() -> str:
         return views.paragraph(message("ui.recipe.copied"), language, "good")
 
     whole = list(dict.fromkeys([*filled, *part.of_form]))
     text = [part.text]
-    told = [part.text, part.written, part.told, part.note]
+    text_outputs = [part.text, part.written, part.notes, part.note]
     typed = part.text.input(edited, [*text, part.written], part.note, trigger_mode="always_last", **QUIET)
     part.apply.click(take, text, whole, cancels=[typed], **QUIET)  # it would say too late that nothing is applied
-    part.discard.click(discard, frame.config_inputs, told, cancels=[typed], **QUIET)
+    part.discard.click(discard, frame.config_inputs, text_outputs, cancels=[typed], **QUIET)
     part.upload.upload(receive, [part.upload], whole, **QUIET)
     part.download.click(None, part.text, None, js=_DOWNLOAD)
     part.copy.click(say_copied, None, part.copied, js=_COPY, **QUIET)

@@ -12,7 +12,7 @@ from studio.evaluate.evaluation_store import Evaluation
 from studio.evaluate.human_reading import MAX_NOTE_CHARACTERS, Sheet
 from studio.journal import digest
 from studio.ui import ballot_views as views
-from studio.ui.failures import shown
+from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
 from studio.ui.scoreboard_views import measured_at
 from studio.ui.tabs.ballot import written
@@ -43,7 +43,7 @@ class SheetTab:
     """The answer on the screen: the pair's id and the side; None for none."""
 
     @property
-    def shown(self) -> list[Any]:
+    def outputs(self) -> list[Any]:
         """What changes with every answer."""
         parts = [self.progress, self.answer, self.natural, self.wrong, self.note]
         return [*parts, self.begin, self.save, self.export, self.item]
@@ -73,7 +73,7 @@ def build(words: Words) -> SheetTab:
                 words.make(
                     gr.Radio,
                     label=f"ui.sheet.{name}",
-                    choices={said: f"compare.sheet.{said}" for said in _ANSWERS},
+                    choices={choice: f"compare.sheet.{choice}" for choice in _ANSWERS},
                     min_width=200,
                     elem_id=f"sheet-{name}",
                 )
@@ -88,25 +88,26 @@ def build(words: Words) -> SheetTab:
 
 
 def render(
-    tab: SheetTab, run_id: str | None, found: Evaluation | None, reader: str, started: bool, language: str
+    tab: SheetTab, run_id: str | None, evaluation: Evaluation | None, reader: str, started: bool, language: str
 ) -> dict[Any, Any]:
     """Return what shows the next answer to read, in a language."""
-    pairs = {pair.id: pair for pair in pairs_of(found)} if run_id else {}
+    pairs = {pair.id: pair for pair in pairs_of(evaluation)} if run_id else {}
     item, done = None, 0
-    begun = started and bool(pairs) and bool((reader or "").strip())
-    if begun and run_id:
+    has_started = started and bool(pairs) and bool((reader or "").strip())
+    if has_started and run_id:
         name = checked_name(reader)
-        read = {(r.item, r.side) for r in _sheet(run_id, found).readings() if r.reader == name}
+        read = {(r.item, r.side) for r in _sheet(run_id, evaluation).readings() if r.reader == name}
         waiting = [(each, side) for each in pairs for side in ("before", "after") if (each, side) not in read]
         done = 2 * len(pairs) - len(waiting)
         item = min(waiting, key=lambda one: digest("read", name, *one), default=None)
     words = views.empty("ui.vote.ready" if pairs else "ui.sheet.empty", language)
     if item:
         words = views.answer(pairs[item[0]].prompt, getattr(pairs[item[0]], item[1]))
-    elif begun:
+    elif has_started:
         words = views.empty("ui.sheet.over", language)
     return {
-        tab.progress: (views.progress(done, 2 * len(pairs), language) if begun else "") + measured_at(found, language),
+        tab.progress: (views.progress(done, 2 * len(pairs), language) if has_started else "")
+        + measured_at(evaluation, language),
         tab.answer: words,
         tab.natural: gr.update(value=None, interactive=item is not None),
         tab.wrong: gr.update(value=None, interactive=item is not None),
@@ -118,25 +119,25 @@ def render(
     }
 
 
-def _sheet(run_id: str | None, found: Evaluation | None) -> Sheet:
+def _sheet(run_id: str | None, evaluation: Evaluation | None) -> Sheet:
     if run_id is None:
         raise CompareError("compare.no_items")
-    return Sheet(runs.find(run_id).path / "compare", pairs_of(found))
+    return Sheet(runs.find(run_id).path / "compare", pairs_of(evaluation))
 
 
-def connect(tab: SheetTab, head: CompareTab, found: gr.State, frame: Frame) -> None:
+def connect(tab: SheetTab, head: CompareTab, evaluation: gr.State, frame: Frame) -> None:
     """Connect the tab's events."""
     language = frame.language
 
-    @shown(language)
-    def begin(run_id: str | None, found: Evaluation | None, reader: str) -> dict[Any, Any]:
+    @show_errors(language)
+    def begin(run_id: str | None, evaluation: Evaluation | None, reader: str) -> dict[Any, Any]:
         checked_name(reader or "")
-        return render(tab, run_id, found, reader, True, language)
+        return render(tab, run_id, evaluation, reader, True, language)
 
-    @shown(language)
+    @show_errors(language)
     def save(
         run_id: str | None,
-        found: Evaluation | None,
+        evaluation: Evaluation | None,
         reader: str,
         item: tuple[str, Any] | None,
         natural: str | None,
@@ -145,15 +146,17 @@ def connect(tab: SheetTab, head: CompareTab, found: gr.State, frame: Frame) -> N
     ) -> dict[Any, Any]:
         if item is None:
             return {tab.item: None}
-        said = (None if value is None else _ANSWERS[value] for value in (natural, wrong))
-        _sheet(run_id, found).note(reader, item[0], item[1], *said, note or "", found.id if found else "")
-        return render(tab, run_id, found, reader, True, language)
+        marks = (None if value is None else _ANSWERS[value] for value in (natural, wrong))
+        _sheet(run_id, evaluation).note(
+            reader, item[0], item[1], *marks, note or "", evaluation.id if evaluation else ""
+        )
+        return render(tab, run_id, evaluation, reader, True, language)
 
-    @shown(language)
-    def export(run_id: str | None, found: Evaluation | None) -> dict[Any, Any]:
-        return {tab.file: gr.update(value=written("readings.csv", _sheet(run_id, found).to_csv(language)))}
+    @show_errors(language)
+    def export(run_id: str | None, evaluation: Evaluation | None) -> dict[Any, Any]:
+        return {tab.file: gr.update(value=written("readings.csv", _sheet(run_id, evaluation).to_csv(language)))}
 
-    asked = [head.run, found, tab.reader]
-    gr.on([tab.begin.click, tab.reader.submit], begin, asked, tab.shown, **QUIET)
-    tab.save.click(save, [*asked, tab.item, tab.natural, tab.wrong, tab.note], tab.shown, **QUIET)
-    tab.export.click(export, asked[:2], tab.file, **QUIET).success(None, None, None, js=_DOWNLOAD)
+    sheet_inputs = [head.run, evaluation, tab.reader]
+    gr.on([tab.begin.click, tab.reader.submit], begin, sheet_inputs, tab.outputs, **QUIET)
+    tab.save.click(save, [*sheet_inputs, tab.item, tab.natural, tab.wrong, tab.note], tab.outputs, **QUIET)
+    tab.export.click(export, sheet_inputs[:2], tab.file, **QUIET).success(None, None, None, js=_DOWNLOAD)

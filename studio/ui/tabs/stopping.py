@@ -9,7 +9,7 @@ from studio import runs
 from studio.errors import RunError
 from studio.i18n import message
 from studio.runs import Action, checkpoints
-from studio.ui.failures import shown
+from studio.ui.failures import show_errors
 from studio.ui.following import Following, follow
 from studio.ui.views import paragraph
 from studio.ui.words import Words
@@ -84,7 +84,7 @@ class StoppingCard:
 def request(action: Action, language: str, show_run: Callable[..., dict[Any, Any]]) -> Callable[..., dict[Any, Any]]:
     """Return the handler that asks `action` of the followed run."""
 
-    @shown(language)
+    @show_errors(language)
     def handler(following: Following, *looks: Any) -> dict[Any, Any]:
         if not following.alive or following.run_id is None:
             raise RunError("ui.nothing_to_stop")
@@ -94,7 +94,7 @@ def request(action: Action, language: str, show_run: Callable[..., dict[Any, Any
     return handler
 
 
-def kept(following: Following) -> str | None:
+def what_is_kept(following: Following) -> str | None:
     """Return what is left of a run that was stopped: `adapter`, `checkpoint` or `nothing`; None for any other run."""
     if following.run_id is None or following.status is None or following.status.state is not runs.State.STOPPED:
         return None

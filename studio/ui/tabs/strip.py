@@ -7,7 +7,7 @@ import gradio as gr
 
 from studio.train.samples import SampleTimeline
 from studio.ui import strip_views
-from studio.ui.failures import shown, silent
+from studio.ui.failures import show_errors, silent
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.strip_views import Place
@@ -28,7 +28,7 @@ class StripCard:
     it: what a tick in flight puts into the scrubber cannot take the choice away."""
     answers: gr.HTML
     caption: gr.HTML
-    seen: gr.State
+    stamp: gr.State
     """What of the run the card shows; when a tick finds more, the card is shown anew."""
 
     @property
@@ -61,12 +61,12 @@ def build(words: Words) -> StripCard:
             elem_id="strip-answers",
         )
         caption = gr.HTML(strip_views.NO_CAPTION)
-    return StripCard(prompt, at, gr.State(None), answers, caption, gr.State(seen(Following())))
+    return StripCard(prompt, at, gr.State(None), answers, caption, gr.State(current_stamp(Following())))
 
 
-def seen(following: Following) -> tuple[Any, ...]:
+def current_stamp(following: Following) -> tuple[Any, ...]:
     """Return what decides what the card shows; it seldom changes."""
-    return following.run_id, following.glance.strip if following.glance else 0, _state(following)
+    return following.run_id, following.snapshot.strip if following.snapshot else 0, _state(following)
 
 
 def place_of(prompt: Any, chosen: tuple[str, int] | None, following: Following) -> Place:
@@ -86,15 +86,15 @@ def render(card: StripCard, following: Following, language: str, place: Place | 
         card.prompt: gr.update(
             choices=strip_views.prompts(strip), value=place.prompt_of(strip) if strip.prompts else None
         ),
-        **_shown(card, following, place, language),
+        **_outputs(card, following, place, language),
     }  # fmt: skip
 
 
 def _strip(following: Following) -> SampleTimeline:
-    return following.story.strip() if following.story else SampleTimeline()
+    return following.reader.strip() if following.reader else SampleTimeline()
 
 
-def _shown(card: StripCard, following: Following, place: Place, language: str) -> dict[Any, Any]:
+def _outputs(card: StripCard, following: Following, place: Place, language: str) -> dict[Any, Any]:
     return {
         card.answers: strip_views.answers(_strip(following), place, language, state=_state(following)),
         card.caption: strip_views.caption(_strip(following), place, language),
@@ -113,13 +113,13 @@ def connect(card: StripCard, frame: Frame) -> None:
     """Connect the card's events."""
     language = frame.language
 
-    @shown(language)
+    @show_errors(language)
     def moved(following: Following, prompt: int, at: int) -> dict[Any, Any]:
         newest = at >= len(_strip(following).frames) - 1
         chosen = None if newest else (following.run_id, at)
         place = place_of(prompt, chosen, following)
         label = strip_views.scrubber(_strip(following), place, following.total, language)
-        return {card.chosen: chosen, card.at: gr.update(label=label), **_shown(card, following, place, language)}
+        return {card.chosen: chosen, card.at: gr.update(label=label), **_outputs(card, following, place, language)}
 
     @silent
     def show(following: Following, *place: Any) -> dict[Any, Any]:
@@ -135,7 +135,7 @@ def connect(card: StripCard, frame: Frame) -> None:
             trigger_mode="always_last",
             api_visibility="undocumented",
         )
-    card.seen.change(
+    card.stamp.change(
         show,
         [frame.following, *card.place],
         card.of_run,

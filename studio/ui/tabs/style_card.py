@@ -14,8 +14,8 @@ from studio.journal import Journal
 from studio.style import style_store, votes
 from studio.style.report import StyleReport
 from studio.style.request import StyleProgress, StyleRequest
-from studio.ui import clock, jobs, style_views
-from studio.ui.failures import box, shown
+from studio.ui import jobs, polling, style_views
+from studio.ui.failures import box, show_errors
 from studio.ui.frame import Frame
 from studio.ui.page import view
 from studio.ui.tabs.compare import CompareTab
@@ -51,8 +51,8 @@ class StyleCard:
             with gr.Row(elem_classes="jumps"):
                 self.use = gr.Button(visible=False, size="sm", min_width=160)
                 self.copy = words.make(gr.Button, text="ui.style.copy", visible=False, size="sm", min_width=160)
-        self.found = gr.State(None)
-        self.outputs = [self.go, self.stop, self.progress, self.report, self.use, self.copy, self.found]
+        self.report_state = gr.State(None)
+        self.outputs = [self.go, self.stop, self.progress, self.report, self.use, self.copy, self.report_state]
 
     def render(self, run_id: str | None, checkpoint: str | None, strength: float | None) -> dict[Any, Any]:
         """Return what shows the newest report of a column of a run, and whether the run is measured now."""
@@ -60,21 +60,21 @@ class StyleCard:
 
     def _show(self, run_id: str | None, checkpoint: str | None, strength: float | None) -> dict[Any, Any]:
         run, column = _run(run_id), column_at(checkpoint, strength)
-        found = style_store.measured_at(run, column) if run else None
-        if run and found:
-            found = votes.with_current_votes(run, found)
-            shown_here = style_views.report(found, self.language, votes.describe(run, found))
+        report = style_store.measured_at(run, column) if run else None
+        if run and report:
+            report = votes.with_current_votes(run, report)
+            report_html = style_views.report(report, self.language, votes.describe(run, report))
         elif run and (others := style_store.all_of(run)):
-            shown_here = style_views.not_measured(column, others, self.language)
+            report_html = style_views.not_measured(column, others, self.language)
         else:
-            shown_here = style_views.report(None, self.language)
-        use = style_views.use(found, self.language)
-        a_prompt_does = bool(found and found.verdict and found.verdict.winner == "prompt")
+            report_html = style_views.report(None, self.language)
+        use = style_views.use(report, self.language)
+        a_prompt_does = bool(report and report.verdict and report.verdict.winner == "prompt")
         return {
-            self.report: shown_here,
+            self.report: report_html,
             self.use: gr.update(visible=bool(use), value=use),
             self.copy: gr.update(visible=a_prompt_does),
-            self.found: found,
+            self.report_state: report,
         }
 
     def _buttons(self, run_id: str | None) -> dict[Any, Any]:
@@ -90,13 +90,13 @@ class StyleCard:
         def use(report: StyleReport | None) -> Any:
             return 100 * report.curve.recommended if report and report.curve else gr.skip()
 
-        self.use.click(use, self.found, slider, **_QUIET)
+        self.use.click(use, self.report_state, slider, **_QUIET)
 
-    def connect(self, head: CompareTab, frame: Frame) -> clock.Watch:
+    def connect(self, head: CompareTab, frame: Frame) -> polling.Watch:
         """Connect the events; returns how to look for what other pages have measured."""
         language = frame.language
 
-        @shown(language)
+        @show_errors(language)
         def measure(curve: bool, *settings: Any) -> Iterator[dict[Any, Any]]:
             from studio import gpu
 
@@ -122,7 +122,7 @@ class StyleCard:
         def find(request: gr.Request, run_id: str | None, *at: Any) -> str:
             return f"{run_id} {at} {_stamp(run_id)} {bool(run_id) and jobs.busy(run_id, KIND)}"
 
-        @view(self.found)
+        @view(self.report_state)
         def show(run_id: str | None, checkpoint: str | None, strength: float | None) -> Any:
             return {**self._buttons(run_id), **self._show(run_id, checkpoint, strength)}
 
@@ -130,11 +130,18 @@ class StyleCard:
         self.stop.click(stop, head.run, None, concurrency_limit=None, **_QUIET)
         self.connect_strength(head.strength)
         self.copy.click(None, None, None, js=_COPY)
-        render, last = shown(language)(self.render), {"trigger_mode": "always_last"}
+        render, last = show_errors(language)(self.render), {"trigger_mode": "always_last"}
         at = [head.run, head.checkpoint, head.strength]
         head.run.change(render, at, self.outputs, cancels=[measured], **_QUIET, **last)
-        gr.on([head.checkpoint.change, head.strength.change], shown(language)(show), at, self.outputs, **_QUIET, **last)
-        return clock.Watch(find, at, show, at, self.outputs)
+        gr.on(
+            [head.checkpoint.change, head.strength.change],
+            show_errors(language)(show),
+            at,
+            self.outputs,
+            **_QUIET,
+            **last,
+        )
+        return polling.Watch(find, at, show, at, self.outputs)
 
 
 def _run(run_id: str | None) -> runs.Run | None:

@@ -14,7 +14,7 @@ from studio.errors import StudioError
 from studio.i18n import Message, message, text
 from studio.train.suggest import Advice
 from studio.ui import recipe_views, scanning, views
-from studio.ui.failures import box, message_of, shown
+from studio.ui.failures import box, message_of, show_errors
 from studio.ui.frame import Frame
 from studio.ui.page import view
 from studio.ui.words import Words
@@ -43,7 +43,7 @@ class SuggestCard:
                 self.ask = words.make(gr.Button, text="ui.suggest.ask", size="sm", min_width=96, elem_id="suggest")
                 self.cancel = words.make(gr.Button, text="ui.before.cancel", size="sm", min_width=96, visible=False)
         with gr.Column(elem_classes="inner", elem_id="suggestions", visible=False) as self.panel:
-            self.summary = gr.HTML(elem_id="suggest-said")
+            self.status = gr.HTML(elem_id="suggest-said")
             self.chosen = words.make(
                 gr.CheckboxGroup, label="ui.suggest.list", info="ui.suggest.help", choices=[], elem_id="suggested"
             )
@@ -53,24 +53,24 @@ class SuggestCard:
                 self.close = words.make(gr.Button, text="ui.suggest.close", size="sm", min_width=96)
         self.advice = gr.State(None)
         """The advice, or a message in its place; None while the list is closed."""
-        self.advised = gr.State(None)
+        self.config_of_advice = gr.State(None)
         """The settings that the advice is about; None when they could not be read."""
         self.before = gr.State(None)
         """The settings before the suggestions were applied; None when they were not."""
-        parts = [self.panel, self.summary, self.chosen, self.apply, self.undo, self.close]
-        self.outputs = [self.ask, self.cancel, *parts, self.advice, self.advised, self.before]
+        parts = [self.panel, self.status, self.chosen, self.apply, self.undo, self.close]
+        self.outputs = [self.ask, self.cancel, *parts, self.advice, self.config_of_advice, self.before]
 
     def render(self, advice: Advice | Message, unwanted: Collection[str]) -> dict[Any, Any]:
         """Return what shows the suggestions, ticked but for the `unwanted` paths, or the message in their place."""
         opened = {self.panel: gr.update(visible=True), self.advice: advice}
         if isinstance(advice, Message):
             hidden = gr.update(visible=False)
-            return {**opened, self.summary: box(advice, self.language), self.chosen: hidden, self.apply: hidden}
+            return {**opened, self.status: box(advice, self.language), self.chosen: hidden, self.apply: hidden}
         choices = recipe_views.suggestions(advice, self.language)
         ticked = [path for _, path in choices if path not in unwanted]
         return {
             **opened,
-            self.summary: recipe_views.advice(advice, self.language),
+            self.status: recipe_views.advice(advice, self.language),
             self.chosen: gr.update(choices=choices, value=ticked, visible=bool(choices)),
             self.apply: gr.update(visible=bool(choices)),
         }
@@ -79,7 +79,7 @@ class SuggestCard:
         return {self.ask: gr.update(visible=not busy), self.cancel: gr.update(visible=busy)}
 
     def _closed(self) -> dict[Any, Any]:
-        return {self.panel: gr.update(visible=False), self.advice: None, self.advised: None}
+        return {self.panel: gr.update(visible=False), self.advice: None, self.config_of_advice: None}
 
     def connect(
         self, frame: Frame, fill: Callable[..., dict[Any, Any]], filled: list[Any], changed: Any, own: gr.State
@@ -91,12 +91,12 @@ class SuggestCard:
         language, form = self.language, frame.form
         reading = text("ui.suggest.reading", language)
 
-        @view(self.advice, self.advised, self.before)
-        @shown(language)
+        @view(self.advice, self.config_of_advice, self.before)
+        @show_errors(language)
         def ask(request: gr.Request, base: RunConfig, *values: Any) -> Iterator[dict[Any, Any]]:
             yield {
                 self.panel: gr.update(visible=True),
-                self.summary: views.bar(None, reading),
+                self.status: views.bar(None, reading),
                 self.chosen: gr.update(choices=[], value=[], visible=False),
                 self.apply: gr.update(visible=False),
                 self.undo: gr.update(visible=False),
@@ -104,8 +104,8 @@ class SuggestCard:
             }
             yield from search(values, base, (), request, unlike=None, fetch=True)
 
-        @view(self.advice, self.advised, self.before)
-        @shown(language)
+        @view(self.advice, self.config_of_advice, self.before)
+        @show_errors(language)
         def apply_first(request: gr.Request, base: RunConfig, *values: Any) -> Iterator[dict[Any, Any]]:
             for updates in search(values, base, (), request, unlike=None, fetch=False):
                 yield updates
@@ -113,12 +113,12 @@ class SuggestCard:
             if isinstance(advice, Advice) and advice.suggestions:
                 yield apply(request, advice, list(advice.settings()), base, *values)
 
-        @view(self.advice, self.advised, self.before)
-        @shown(language)
+        @view(self.advice, self.config_of_advice, self.before)
+        @show_errors(language)
         def keep_up(
             request: gr.Request,
             advice: Advice | Message | None,
-            advised: RunConfig | None,
+            config_of_advice: RunConfig | None,
             before: RunConfig | None,
             chosen: list[str],
             base: RunConfig,
@@ -127,10 +127,10 @@ class SuggestCard:
             """Ask again for the form as it is now, while suggestions are looked for or shown; not once applied."""
             running = scanning.subject(_session(request))
             if running is None and (advice is None or before is not None):
-                yield {self.summary: gr.skip()}
+                yield {self.status: gr.skip()}
                 return
             unwanted = {each.path for each in advice.suggestions} - {*chosen} if isinstance(advice, Advice) else ()
-            shown_for = None if isinstance(advice, Message) else advised  # what was in the way may be gone
+            shown_for = None if isinstance(advice, Message) else config_of_advice  # what was in the way may be gone
             unlike = running.config if running else shown_for
             yield from search(values, base, unwanted, request, unlike, fetch=running is not None and running.fetch)
 
@@ -151,25 +151,27 @@ class SuggestCard:
                 config = form.read(values, base)
             except StudioError as error:
                 scanning.drop(session)
-                yield {**self._busy(False), **self.render(error.message, ()), self.advised: None}
+                yield {**self._busy(False), **self.render(error.message, ()), self.config_of_advice: None}
                 return
             if config == unlike:
-                yield {self.summary: gr.skip()}
+                yield {self.status: gr.skip()}
                 return
-            work = scanning.begin(session, lambda going: _suggest(config, fetch, going), _Search(config, fetch))
+            work = scanning.begin(
+                session, lambda on_progress: _suggest(config, fetch, on_progress), _Search(config, fetch)
+            )
             yield self._busy(True)
             for share in scanning.follow(session, work):
-                yield {self.summary: views.bar(share, reading)}
+                yield {self.status: views.bar(share, reading)}
             if work.cancelled:
                 yield {**self._busy(False), **self._closed()}
             else:
                 advice = work.result if work.error is None else message_of(work.error)
-                yield {**self._busy(False), **self.render(advice, unwanted), self.advised: config}
+                yield {**self._busy(False), **self.render(advice, unwanted), self.config_of_advice: config}
 
-        @shown(language)
+        @show_errors(language)
         def apply(request: gr.Request, advice: Any, chosen: list[str], base: RunConfig, *values: Any) -> dict[Any, Any]:
             if not isinstance(advice, Advice):
-                return {self.summary: gr.skip()}
+                return {self.status: gr.skip()}
             scanning.drop(_session(request))  # what is looked for by itself would take the place of what is applied
             before = form.read(values, base)
             config = before.with_settings(advice.settings(chosen))
@@ -178,16 +180,16 @@ class SuggestCard:
                 **self._busy(False),
                 self.panel: gr.update(visible=True),
                 self.before: before,
-                self.summary: recipe_views.advice(advice, language, applied=chosen),
+                self.status: recipe_views.advice(advice, language, applied=chosen),
                 self.chosen: gr.update(visible=False),
                 self.apply: gr.update(visible=False),
                 self.undo: gr.update(visible=True),
             }
 
-        @shown(language)
+        @show_errors(language)
         def undo(advice: Any, before: RunConfig | None) -> dict[Any, Any]:
             if not isinstance(advice, Advice) or before is None:
-                return {self.summary: gr.skip()}
+                return {self.status: gr.skip()}
             return {**fill(before), **self.render(advice, ()), self.before: None, self.undo: gr.update(visible=False)}
 
         def cancel(request: gr.Request) -> None:
@@ -197,7 +199,7 @@ class SuggestCard:
             scanning.drop(_session(request))
             return {**self._busy(False), **self._closed()}
 
-        listed = [self.advice, self.advised, self.before, self.chosen, frame.base, *form.components]
+        listed = [self.advice, self.config_of_advice, self.before, self.chosen, frame.base, *form.components]
         self.ask.click(ask, frame.config_inputs, self.outputs, **QUIET)
         changed.then(keep_up, listed, self.outputs, trigger_mode="multiple", **QUIET)
         self.cancel.click(cancel, None, None, **QUIET)
@@ -209,14 +211,14 @@ class SuggestCard:
         self.close.click(close, None, self.outputs, **QUIET)
 
 
-def _suggest(config: RunConfig, fetch: bool, going: scanning.Going) -> Advice | Message:
+def _suggest(config: RunConfig, fetch: bool, on_progress: scanning.OnProgress) -> Advice | Message:
     from studio import gpu
     from studio.data import source
     from studio.train import suggest
 
     if not (fetch or source.is_local(config.data)):
         return message("ui.before.no_data")
-    return suggest.suggest(config, gpu.thread().free_memory(), going)
+    return suggest.suggest(config, gpu.thread().free_memory(), on_progress)
 
 
 def _session(request: gr.Request) -> str:

@@ -31,7 +31,7 @@ class SweepForm:
     trials: gr.Textbox
     check: gr.Button
     start: gr.Button
-    told: gr.HTML
+    estimate: gr.HTML
 
     @property
     def inputs(self) -> list[Any]:
@@ -90,16 +90,20 @@ def build(words: Words) -> SweepForm:
                 max_length=6,
                 elem_id="sweep-trials",
             )
-        told = gr.HTML(elem_id="sweep-told")
+        estimate = gr.HTML(elem_id="sweep-told")
         with gr.Row(elem_classes="actions"):
             check = words.make(gr.Button, text="ui.sweep.check", min_width=150, elem_id="sweep-check")
             start = words.make(gr.Button, text="ui.sweep.start", min_width=150, elem_id="sweep-start")
-    return SweepForm(tuple(settings), tuple(values), by, prune, trials, check, start, told)
+    return SweepForm(tuple(settings), tuple(values), by, prune, trials, check, start, estimate)
 
 
-def read(base: RunConfig, given: Sequence[Any]) -> SweepPlan:
+def read(base: RunConfig, control_values: Sequence[Any]) -> SweepPlan:
     """Return the plan that the form says, around the settings of a run; raises ConfigError."""
-    paths, values, (by, prune, trials) = given[:ROWS], given[ROWS : 2 * ROWS], given[2 * ROWS :]
+    paths, values, (by, prune, trials) = (
+        control_values[:ROWS],
+        control_values[ROWS : 2 * ROWS],
+        control_values[2 * ROWS :],
+    )
     over = []
     known = {path for _, path in sweep_views.offered("en")}
     for path, written in zip(paths, values, strict=True):
@@ -134,10 +138,10 @@ def foretell(wanted: SweepPlan) -> Forecast:
     return _known[key]
 
 
-def foretold(base: RunConfig, given: Sequence[Any], language: str) -> tuple[SweepPlan | None, str]:
+def foretold(base: RunConfig, values: Sequence[Any], language: str) -> tuple[SweepPlan | None, str]:
     """Return the plan that the form says, and what it will take in words; None where something stands in its way."""
     try:
-        wanted = read(base, given)
+        wanted = read(base, values)
     except ConfigError as error:
         if not error.problems:
             raise

@@ -10,20 +10,20 @@ import gradio as gr
 from studio.config import RunConfig
 from studio.i18n import text
 from studio.ui import before_views, hosts, status_views
-from studio.ui.failures import box, shown
+from studio.ui.failures import box, show_errors
 from studio.ui.following import Following, follow
 from studio.ui.form import Form
 from studio.ui.frame import Frame
-from studio.ui.tabs import curves, log, notify, recipe, strip, waiting
+from studio.ui.tabs import curves, log, notify, recipe, run_queue, strip
 from studio.ui.tabs import stopping as stopping_card
 from studio.ui.tabs.before import BeforeCard
 from studio.ui.tabs.curves import Curves
 from studio.ui.tabs.log import Log
 from studio.ui.tabs.recipe import Recipe
 from studio.ui.tabs.remote_card import RemoteCard
+from studio.ui.tabs.run_queue import RunQueue
 from studio.ui.tabs.stopping import StoppingCard
 from studio.ui.tabs.strip import StripCard
-from studio.ui.tabs.waiting import Waiting
 from studio.ui.words import Words
 
 
@@ -45,9 +45,9 @@ class TrainTab:
     why: gr.HTML
     status: gr.HTML
     failure: gr.HTML
-    look_again: gr.Button
+    refresh: gr.Button
     """Pressed by the browser while the page is hidden, when its clock stands still."""
-    waiting: Waiting
+    waiting: RunQueue
     progress: gr.Column
     """What a run has done so far; not there before the first run."""
     setup: gr.Accordion
@@ -63,7 +63,7 @@ class TrainTab:
     @property
     def of_tick(self) -> list[Any]:
         """What changes often with the followed run; every output costs at every tick, changed or not."""
-        return [self.stage, self.strip.seen, self.status, *self.curves.of_run, self.log.lines]
+        return [self.stage, self.strip.stamp, self.status, *self.curves.of_run, self.log.lines]
 
     @property
     def of_stage(self) -> list[Any]:
@@ -87,7 +87,7 @@ class TrainTab:
     @property
     def looks(self) -> list[Any]:
         """What a session wants to see of the curves and the log."""
-        return [self.curves.look, self.log.look]
+        return [self.curves.settings, self.log.settings]
 
 
 def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
@@ -112,9 +112,9 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
             why = gr.HTML(elem_id="why")
             blocked = gr.HTML(elem_id="start-blocked")
             notify.build(words.language)
-        look_again = words.make(gr.Button, text="ui.train.look", visible="hidden", elem_id="look-again")
+        refresh = words.make(gr.Button, text="ui.train.look", visible="hidden", elem_id="look-again")
         remote = None if hosts.on_space() else RemoteCard(words)
-    queue = waiting.build(words)
+    queue = run_queue.build(words)
     with gr.Column(visible=False, elem_id="progress") as progress, gr.Row(elem_classes="columns"):
         with gr.Column(min_width=320):
             lines = curves.build(words)
@@ -140,7 +140,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
         why=why,
         status=status,
         failure=failure,
-        look_again=look_again,
+        refresh=refresh,
         waiting=queue,
         progress=progress,
         setup=setup,
@@ -157,8 +157,8 @@ def render(
     tab: TrainTab,
     following: Following,
     before: Following | None,
-    curves_look: curves.Look,
-    log_look: log.Look,
+    curve_settings: curves.Settings,
+    log_filter: log.Filter,
     language: str,
 ) -> tuple[Following, dict[Any, Any]]:
     """Return what makes the tab show the news of the followed run since `before`, and the run as it is shown then.
@@ -171,40 +171,42 @@ def render(
     panel = _panel(following, language)
     if before is None or panel != _panel(before, language):
         updates[tab.status] = panel
-    if other or following.to_be_drawn:
-        updates |= curves.render(tab.curves, following, curves_look, language)
-        following = following.as_drawn()
+    if other or following.needs_render:
+        updates |= curves.render(tab.curves, following, curve_settings, language)
+        following = following.as_rendered()
     if other or _lines(before) != _lines(following):
-        updates |= log.render(tab.log, following, log_look, language)
-    if before is None or strip.seen(before) != strip.seen(following):
-        updates[tab.strip.seen] = strip.seen(following)
+        updates |= log.render(tab.log, following, log_filter, language)
+    if before is None or strip.current_stamp(before) != strip.current_stamp(following):
+        updates[tab.strip.stamp] = strip.current_stamp(following)
     if before is not None and before.stage != following.stage:
         updates[tab.stage] = time.time_ns()
     return following, updates
 
 
 def _panel(following: Following, language: str) -> str:
-    stopping, kept = following.stopping, stopping_card.kept(following)
-    return status_views.status_panel(following.run_id, following.glance, language, stopping, following.silent, kept)
+    stopping, outcome = following.stopping, stopping_card.what_is_kept(following)
+    return status_views.status_panel(
+        following.run_id, following.snapshot, language, stopping, following.silent, outcome
+    )
 
 
 def _lines(following: Following | None) -> int:
-    return following.glance.lines if following and following.glance else 0
+    return following.snapshot.lines if following and following.snapshot else 0
 
 
 def buttons(tab: TrainTab, following: Following, language: str, chosen: str | None = None) -> dict[Any, Any]:
     """Return what makes the buttons suit the state of the followed run and the queue, where `chosen` is chosen."""
     status, alive, done, go_on = following.status, following.alive, following.has_result, following.can_go_on
-    busy, tried, suggestions = bool(following.living.here), following.can_be_tried, following.suggestions
-    quiet = bool(following.living.all) or done or go_on
-    asked = following.stopping is not None
+    busy, tried, suggestions = bool(following.active.here), following.can_be_tried, following.suggestions
+    quiet = bool(following.active.all) or done or go_on
+    is_requested = following.stopping is not None
     return {
         tab.start: gr.update(
             value=text("ui.train.queue" if busy else "ui.train.start", language),
             variant="secondary" if quiet else "primary",
         ),
         tab.resume: gr.update(visible=go_on, variant="primary" if go_on and not done and not busy else "secondary"),
-        tab.pause: gr.update(visible=alive, interactive=not asked),
+        tab.pause: gr.update(visible=alive, interactive=not is_requested),
         **tab.stopping.render(following),
         tab.try_now: gr.update(visible=alive, interactive=tried, variant="primary" if tried else "secondary"),
         tab.ways: before_views.suggestions(suggestions, language),
@@ -214,7 +216,7 @@ def buttons(tab: TrainTab, following: Following, language: str, chosen: str | No
         tab.export: gr.update(visible=done),
         tab.go_on: gr.update(visible=done, variant="secondary" if busy else "primary"),
         tab.progress: gr.update(visible=following.run_id is not None),
-        **waiting.render(tab.waiting, following, chosen),
+        **run_queue.render(tab.waiting, following, chosen),
     }
 
 
@@ -240,34 +242,34 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
     strip.connect(tab.strip, frame)
     curves.connect(tab.curves, frame)
     log.connect(tab.log, frame)
-    waiting.connect(tab.waiting, frame)
+    run_queue.connect(tab.waiting, frame)
 
-    @shown(language)
-    def start(base: RunConfig, *given: Any) -> dict[Any, Any]:
+    @show_errors(language)
+    def start(base: RunConfig, *inputs: Any) -> dict[Any, Any]:
         from studio import gpu
 
-        *values, token, following, curves_look, log_look = given
-        busy = bool(following.living.here)  # what this page has shown: the button has said "add to the queue"
+        *values, token, following, curve_settings, log_filter = inputs
+        busy = bool(following.active.here)  # what this page has shown: the button has said "add to the queue"
         config = form.read(values, base)
         run = gpu.thread().start_run(config, wait=busy, token=(token or "").strip() or None)
         stays = busy and following.alive
-        return show_run(follow(following.run_id if stays else run.id), curves_look, log_look)
+        return show_run(follow(following.run_id if stays else run.id), curve_settings, log_filter)
 
-    @shown(language)
-    def resume(following: Following, curves_look: Any, log_look: Any, token: str = "") -> dict[Any, Any]:
+    @show_errors(language)
+    def resume(following: Following, curve_settings: Any, log_filter: Any, token: str = "") -> dict[Any, Any]:
         from studio import gpu
 
         of_hub = (token or "").strip() or None if following.is_elsewhere else None
-        looks = curves_look, log_look
-        run = gpu.thread().resume_run(following.run_id or "", wait=bool(following.living.here), token=of_hub)
+        looks = curve_settings, log_filter
+        run = gpu.thread().resume_run(following.run_id or "", wait=bool(following.active.here), token=of_hub)
         return show_run(follow(run.id), *looks)
 
-    @shown(language)
+    @show_errors(language)
     def go_on_with_less(following: Following, *looks: Any) -> dict[Any, Any]:
         from studio import gpu
 
         first = next(way for way in following.suggestions if way.resumes)
-        run = gpu.thread().resume_run(following.run_id or "", first.settings, wait=bool(following.living.here))
+        run = gpu.thread().resume_run(following.run_id or "", first.settings, wait=bool(following.active.here))
         return show_run(follow(run.id), *looks)
 
     quiet = {"show_progress": "hidden", "api_visibility": "undocumented"}

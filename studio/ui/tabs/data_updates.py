@@ -6,9 +6,9 @@ import gradio as gr
 
 from studio.config import RunConfig
 from studio.ui import health_views, row_views, style_views, views
+from studio.ui.data_state import Checked, DataState
 from studio.ui.failures import box
 from studio.ui.form import MAPPING
-from studio.ui.look import Checked, Look
 from studio.ui.tabs.data import VALIDATION, DataTab
 from studio.ui.words import merged
 
@@ -19,59 +19,61 @@ _OF_SHAPE = {
 }
 
 
-def all_of(tab: DataTab, look: Look, checked: Checked, language: str) -> dict[Any, Any]:
+def all_of(tab: DataTab, state: DataState, checked: Checked, language: str) -> dict[Any, Any]:
     """Return what makes the tab show everything in `language`."""
-    return found(tab, look, language) | row(tab, look, language) | report(tab, look, checked, language)
+    return detected(tab, state, language) | row(tab, state, language) | report(tab, state, checked, language)
 
 
-def found(tab: DataTab, look: Look, language: str) -> dict[Any, Any]:
+def detected(tab: DataTab, state: DataState, language: str) -> dict[Any, Any]:
     """Return what was found in the source."""
-    told = "".join(views.paragraph(message, language) for message in look.told)
-    return {tab.found: box(look.failure, language) or told or views.empty("ui.found.empty", language)}
+    notes = "".join(views.paragraph(message, language) for message in state.notes)
+    return {tab.detected: box(state.failure, language) or notes or views.empty("ui.found.empty", language)}
 
 
-def row(tab: DataTab, look: Look, language: str) -> dict[Any, Any]:
+def row(tab: DataTab, state: DataState, language: str) -> dict[Any, Any]:
     """Return the row that is shown, with the table and the columns around it."""
-    preview = look.preview
-    shown = {
-        tab.row.get_model: gr.update(visible=look.model_missing),
-        tab.table: row_views.table_html(look, language),
-        tab.source.structure: row_views.structure_html(look, language),
+    preview = state.preview
+    changes = {
+        tab.row.get_model: gr.update(visible=state.model_missing),
+        tab.table: row_views.table_html(state, language),
+        tab.source.structure: row_views.structure_html(state, language),
         tab.row.raw: gr.update(visible=False),
         tab.row.spans: gr.update(visible=False),
     }
     if preview is not None:
-        shown[tab.row.raw] = gr.update(value=row_views.raw_row(preview.row, look.columns, language), visible=True)
+        changes[tab.row.raw] = gr.update(value=row_views.raw_row(preview.row, state.columns, language), visible=True)
     if preview is not None and preview.problem is None:
         spans = row_views.answers_html(preview, language)
         line = row_views.tokens_line(preview.tokens, preview.trained, preview.ends, language)
         notes = "".join(views.paragraph(note, language, "hint") for note in preview.notes)
-        return {**shown, tab.row.spans: gr.update(value=spans, visible=True), tab.row.caption: line + notes}
+        return {**changes, tab.row.spans: gr.update(value=spans, visible=True), tab.row.caption: line + notes}
     if preview is not None:
         words = views.paragraph(preview.problem, language, "bad")
     else:
-        key = "ui.model.missing" if look.model_missing else "ui.preview.waiting" if look.columns else "ui.preview.empty"
-        words = box(look.preview_failure, language) or views.empty(key, language)
-    return {**shown, tab.row.caption: f'<div class="placeholder">{words}</div>'}
+        key = (
+            "ui.model.missing" if state.model_missing else "ui.preview.waiting" if state.columns else "ui.preview.empty"
+        )
+        words = box(state.preview_failure, language) or views.empty(key, language)
+    return {**changes, tab.row.caption: f'<div class="placeholder">{words}</div>'}
 
 
-def report(tab: DataTab, look: Look, checked: Checked, language: str) -> dict[Any, Any]:
+def report(tab: DataTab, state: DataState, checked: Checked, language: str) -> dict[Any, Any]:
     """Return the report about all rows; without one, what will be there."""
     health = tab.health
-    shown = {
+    changes = {
         health.progress: "",
         health.cancel: gr.update(visible=False),
         health.report: box(checked.failure, language)
         or health_views.health_html(checked, language) + style_views.words_of_data(checked.style, language),
         health.lengths: health_views.lengths_html(checked, language),
         health.written: health_views.written_html(checked, language),
-        tab.split.said: health_views.split_html(checked, language),
-        tab.blocked: health_views.blocked_html(look, checked, language),
-        tab.go_on: gr.update(interactive=not health_views.blocks(look, checked)),
+        tab.split.status: health_views.split_html(checked, language),
+        tab.blocked: health_views.blocked_html(state, checked, language),
+        tab.go_on: gr.update(interactive=not health_views.blocks(state, checked)),
     }
-    if look.rows is None and checked.report is not None:
-        shown[tab.source.structure] = row_views.structure_html(look, language, checked.report.rows)
-    return shown
+    if state.rows is None and checked.report is not None:
+        changes[tab.source.structure] = row_views.structure_html(state, language, checked.report.rows)
+    return changes
 
 
 def progress(tab: DataTab, share: float | None, language: str) -> dict[Any, Any]:
@@ -94,12 +96,12 @@ def source(tab: DataTab, config: RunConfig) -> dict[Any, Any]:
     return updates
 
 
-def columns(parts: dict[str, Any], look: Look, chosen: Any) -> dict[Any, Any]:
+def columns(parts: dict[str, Any], state: DataState, chosen: Any) -> dict[Any, Any]:
     """Return what puts the table's columns, and the mapping that is in use, into the mapping's controls.
 
     Where the table cannot be read, the columns are those that the mapping names.
     """
-    names = [column.name for column in look.columns] or (chosen.columns if chosen else [])
+    names = [column.name for column in state.columns] or (chosen.columns if chosen else [])
     values = chosen.model_dump() if chosen else {"shape": "pair", "prompt": (), "joiner": "\n", "joined": "prompt"}
     roles = ", ".join(f"{name}: {role}" for name, role in (values.get("roles") or {}).items())
     updates = {

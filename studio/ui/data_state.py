@@ -29,7 +29,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Look:
+class DataState:
     """What this session sees of its data set."""
 
     file_format: str = ""
@@ -41,7 +41,7 @@ class Look:
     """The first raw rows as text, one cell for each column; a row of one cell could not be read."""
     rows: int | None = None
     """Number of rows; None until they were counted."""
-    told: tuple[Message, ...] = ()
+    notes: tuple[Message, ...] = ()
     failure: Message | None = None
     preview: Any = None
     row: int = 1
@@ -88,7 +88,7 @@ def source(kind: str, bundled: str | None, upload: str | None, before: SourceCon
     return base.data.source if base.data.source.kind == kind else nothing
 
 
-def read(config: Callable[[], RunConfig], base: RunConfig) -> tuple[Look, MappingConfig | None]:
+def read(config: Callable[[], RunConfig], base: RunConfig) -> tuple[DataState, MappingConfig | None]:
     """Read the table of `config`; the mapping is the base's when it is about the same source, else detected."""
     from studio.data import prepare
 
@@ -103,8 +103,8 @@ def read(config: Callable[[], RunConfig], base: RunConfig) -> tuple[Look, Mappin
             rows = list(islice(table.rows(0, RAW_ROWS), RAW_ROWS))
         columns = [Column(column.name, column.type) for column in table.columns]
     except Exception as error:  # shown in the place of what would have been found
-        return Look(failure=message_of(error)), wanted
-    look = Look(
+        return DataState(failure=message_of(error)), wanted
+    state = DataState(
         file_format=table.file_format,
         encoding=table.encoding,
         sheets=tuple(table.sheets),
@@ -116,16 +116,16 @@ def read(config: Callable[[], RunConfig], base: RunConfig) -> tuple[Look, Mappin
         with panics_as_errors():
             detected = prepare.mapping(data, chosen.train.method)
     except Exception as error:  # the columns are there all the same, to be chosen by hand
-        return replace(look, told=tuple(table.notes), failure=message_of(error)), None
-    look = replace(look, told=(detected.reason, *table.notes))
-    return using(look, detected.mapping.model_dump()), detected.mapping
+        return replace(state, notes=tuple(table.notes), failure=message_of(error)), None
+    state = replace(state, notes=(detected.reason, *table.notes))
+    return using(state, detected.mapping.model_dump()), detected.mapping
 
 
-def of_rows(rows: Sequence[Mapping[str, Any]]) -> Look:
-    """Return the look at the first rows of a data set that is not here yet."""
+def of_rows(rows: Sequence[Mapping[str, Any]]) -> DataState:
+    """Return the state after reading the first rows of a data set that is not here yet."""
     names = dict.fromkeys(name for row in rows for name in row)
     columns = [Column(str(name), "") for name in names]
-    return Look(file_format="hub", columns=tuple(columns), cells=tuple(_cells(row, columns) for row in rows))
+    return DataState(file_format="hub", columns=tuple(columns), cells=tuple(_cells(row, columns) for row in rows))
 
 
 def _cells(row: Any, columns: Sequence[Column]) -> tuple[str, ...]:
@@ -139,8 +139,8 @@ def _short(value: Any) -> str:
     return words if len(words) <= LONGEST_CELL else words[:LONGEST_CELL] + " …"
 
 
-def using(look: Look, mapping: Mapping[str, Any]) -> Look:
-    """Return the look with the columns marked that `mapping` (values by field name) uses."""
+def using(state: DataState, mapping: Mapping[str, Any]) -> DataState:
+    """Return the state with the columns marked that `mapping` (values by field name) uses."""
     shape = mapping.get("shape")
     fields = {"messages": ("messages", "system"), "text": ("text",)}.get(
         str(shape), ("completion", "system", "history")
@@ -148,32 +148,32 @@ def using(look: Look, mapping: Mapping[str, Any]) -> Look:
     uses = {mapping[name]: name for name in fields if mapping.get(name)}
     if shape == "pair":
         uses |= dict.fromkeys(mapping.get("prompt") or (), "prompt")
-    marked = tuple(replace(column, use=uses.get(column.name, "")) for column in look.columns)
-    return look if marked == look.columns else replace(look, columns=marked)
+    marked = tuple(replace(column, use=uses.get(column.name, "")) for column in state.columns)
+    return state if marked == state.columns else replace(state, columns=marked)
 
 
-def preview(look: Look, config: Callable[[], RunConfig], row: int) -> Look:
-    """Return the look with the preview of `row`, counted from 1; a row that is not there is refused."""
+def preview(state: DataState, config: Callable[[], RunConfig], row: int) -> DataState:
+    """Return the state with the preview of `row`, counted from 1; a row that is not there is refused."""
     from studio.data import prepare
     from studio.data.preview import preview_row
 
-    look = replace(look, row=row, preview=None, preview_failure=None, model_missing=False)
+    state = replace(state, row=row, preview=None, preview_failure=None, model_missing=False)
     try:
         with panics_as_errors():
-            shown = preview_row(config(), row - 1)
+            row_preview = preview_row(config(), row - 1)
     except ModelError as error:
         missing = error.key == "model.not_here"
-        return replace(look, preview_failure=None if missing else error.message, model_missing=missing)
+        return replace(state, preview_failure=None if missing else error.message, model_missing=missing)
     except Exception as error:  # shown in the place of the preview
-        return replace(look, preview_failure=message_of(error))
-    if shown.rows and not 1 <= row <= shown.rows:
-        return replace(look, preview_failure=DataError("ui.row_number", number=row, rows=shown.rows).message)
-    return replace(look, preview=shown, rows=prepare.table(config().data).reader.count)
+        return replace(state, preview_failure=message_of(error))
+    if row_preview.rows and not 1 <= row <= row_preview.rows:
+        return replace(state, preview_failure=DataError("ui.row_number", number=row, rows=row_preview.rows).message)
+    return replace(state, preview=row_preview, rows=prepare.table(config().data).reader.count)
 
 
-def step(look: Look, row: int, by: int) -> int:
+def step(state: DataState, row: int, by: int) -> int:
     """Return the number of the row before or after one; beyond the last it begins again, where the rows are counted."""
-    return (row + by - 1) % look.rows + 1 if look.rows else max(1, row + by)
+    return (row + by - 1) % state.rows + 1 if state.rows else max(1, row + by)
 
 
 def jump(kind: str, report: Any) -> int | None:
@@ -184,12 +184,12 @@ def jump(kind: str, report: Any) -> int | None:
     if kind == "worst" and report is not None:
         by_kind = {problem.kind: problem.rows for problem in report.problems if problem.rows}
         named = [by_kind[kind] for kind in ("answer_cut", "nothing_trained") if kind in by_kind]
-        if found := [*named, *by_kind.values()]:
-            return int(found[0][0])
+        if candidates := [*named, *by_kind.values()]:
+            return int(candidates[0][0])
     if report is None or report.lengths is None or not len(report.lengths):
         return None
     if kind == "worst":
-        kept = report.lengths.clip(1, report.max_length)
-        return int(report.row_numbers[(report.trained_each / kept).argmin()])
+        lengths = report.lengths.clip(1, report.max_length)
+        return int(report.row_numbers[(report.trained_each / lengths).argmin()])
     place = report.lengths.argmax() if kind == "longest" else report.lengths.argmin()
     return int(report.row_numbers[place])

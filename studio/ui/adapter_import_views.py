@@ -21,7 +21,7 @@ def cancelled(language: str) -> str:
     return _quiet("ui.outside.cancelled", language)
 
 
-def going(key: str, share: float | None, language: str) -> str:
+def progress(key: str, share: float | None, language: str) -> str:
     """Return how far it is."""
     words = text(key, language)
     done = "" if share is None else f"<b>{share:.0%}</b>"
@@ -44,7 +44,7 @@ def failure(error: Exception, language: str) -> str:
     return box(message_of(error), language)
 
 
-def kept(upload: Upload) -> tuple[str, str]:
+def saved(upload: Upload) -> tuple[str, str]:
     """Return an uploaded adapter as the list of what can be removed offers it: its name and size, and its column."""
     return f"{upload.name} · {hub_models.size(upload.bytes)}", upload.column
 

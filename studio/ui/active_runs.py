@@ -10,7 +10,7 @@ from studio.runs import Run, State
 
 
 @dataclass(frozen=True)
-class Living:
+class ActiveRuns:
     """The runs that live, in the order in which they were made."""
 
     at_work: tuple[str, ...] = ()
@@ -30,20 +30,20 @@ class Living:
 
 
 @dataclass
-class _Shelf:
+class _StatusCache:
     """The runs of one home."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     over: dict[str, int] = field(default_factory=dict)
     """When the status of a run that is over was written, in nanoseconds: until that changes, it stays over."""
 
-    def look(self) -> Living:
+    def refresh(self) -> ActiveRuns:
         with self.lock:
-            found = [(run.id, state) for run in reversed(runs.all_runs()) if (state := self._alive(run))]
-        elsewhere = tuple(run_id for run_id, _ in found if (runs.folder() / run_id / record.FILE).is_file())
-        here = [(run_id, state) for run_id, state in found if run_id not in elsewhere]
+            alive = [(run.id, state) for run in reversed(runs.all_runs()) if (state := self._alive(run))]
+        elsewhere = tuple(run_id for run_id, _ in alive if (runs.folder() / run_id / record.FILE).is_file())
+        here = [(run_id, state) for run_id, state in alive if run_id not in elsewhere]
         waiting = tuple(run_id for run_id, state in here if state is State.QUEUED)
-        return Living(tuple(run_id for run_id, state in here if state is not State.QUEUED), waiting, elsewhere)
+        return ActiveRuns(tuple(run_id for run_id, state in here if state is not State.QUEUED), waiting, elsewhere)
 
     def _alive(self, run: Run) -> State | None:
         try:
@@ -59,9 +59,9 @@ class _Shelf:
         return None
 
 
-_shelves: dict[Path, _Shelf] = {}
+_caches: dict[Path, _StatusCache] = {}
 
 
-def look() -> Living:
+def current() -> ActiveRuns:
     """Return which runs live."""
-    return _shelves.setdefault(runs.folder(), _Shelf()).look()
+    return _caches.setdefault(runs.folder(), _StatusCache()).refresh()

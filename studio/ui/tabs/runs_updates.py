@@ -30,44 +30,44 @@ from studio.ui import (
 )
 from studio.ui.overlay_views import LETTERS, Laid
 from studio.ui.run_reader import RunReader
-from studio.ui.runs_views import Shown
+from studio.ui.runs_views import RunsQuery
 from studio.ui.tabs import sweeps
 from studio.ui.tabs.runs import RunsTab
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a session has on its screen, so that a look without news sends nothing."""
+class RunsSession:
+    """What a session has on its screen, so that a tick without news sends nothing."""
 
     values: dict[str, Any] = field(default_factory=dict)
     deleted: str | None = None
     """The run that this session has deleted last, until that was undone."""
     ticked_at: float = 0.0
     """When the boxes were ticked that were taken last, by the page's clock in milliseconds."""
-    look: Shown | None = None
-    """How this session looks at the runs; None until an event has said so."""
+    query: RunsQuery | None = None
+    """What of the runs this session shows; None until an event has said so."""
 
 
-def current_look(kept: Any, seen: Seen | None) -> Shown:
-    """Return how a session looks at the runs; a new one as its browser has kept.
+def current_query(stored: Any, session: RunsSession | None) -> RunsQuery:
+    """Return what of the runs a session shows; in a new one, what its browser has kept.
 
     What a browser sends may be older than the answer that is on its way to it.
     """
-    return seen.look if seen and seen.look else Shown.of(kept)
+    return session.query if session and session.query else RunsQuery.of(stored)
 
 
-def updates(tab: RunsTab, shown: Shown, kind: str, language: str, seen: Seen | None) -> dict[Any, Any]:
-    """Return what has changed since `seen` (None for all of it); empty without news."""
-    before = seen or Seen()
-    found = history.all_summaries()
-    now = shown.among({run.id for run in found})
-    is_open = next((run for run in found if run.id == now.open), None)
+def updates(tab: RunsTab, query: RunsQuery, kind: str, language: str, session: RunsSession | None) -> dict[Any, Any]:
+    """Return what has changed since the `session` was drawn (None for all of it); empty without news."""
+    before = session or RunsSession()
+    summaries = history.all_summaries()
+    now = query.among({run.id for run in summaries})
+    is_open = next((run for run in summaries if run.id == now.open), None)
     if is_open:
         values, props = _page(is_open, language)
     else:
-        values, props = _list(found, now, kind, language, before)
+        values, props = _list(summaries, now, kind, language, before)
     values |= {"open": now.open}
-    props |= {"list": there(is_open is None), "page_column": there(is_open is not None)}
+    props |= {"list": column_visibility(is_open is None), "page_column": column_visibility(is_open is not None)}
     fresh: dict[Any, Any] = {}
     for name, value in values.items():
         if name in tab.parts and before.values.get(name) != hash(value):
@@ -77,15 +77,15 @@ def updates(tab: RunsTab, shown: Shown, kind: str, language: str, seen: Seen | N
         if before.values.get(name) != (known := _known(changed)):
             fresh[component] = gr.update(**changed)
         values[name] = known
-    if now != before.look:
-        fresh[tab.kept] = vars(now)
+    if now != before.query:
+        fresh[tab.saved_query] = vars(now)
     remembered = {name: hash(value) if name in tab.parts else value for name, value in values.items()}
     if fresh:
-        fresh[tab.seen] = replace(before, values=before.values | remembered, look=now)
+        fresh[tab.session] = replace(before, values=before.values | remembered, query=now)
     return fresh
 
 
-def there(visible: bool, *classes: str) -> dict[str, Any]:
+def column_visibility(visible: bool, *classes: str) -> dict[str, Any]:
     """Return what shows or hides a column by its classes. It stays in the page: a chart that is taken out while it is
     being drawn fails in the browser.
     """
@@ -98,27 +98,27 @@ def _known(props: dict[str, Any]) -> Any:
 
 
 def _list(
-    found: list[Summary], shown: Shown, kind: str, language: str, before: Seen
+    summaries: list[Summary], query: RunsQuery, kind: str, language: str, before: RunsSession
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    kept = runs_views.listed(found, shown)
+    matching = runs_views.listed(summaries, query)
     deleted = trash.deleted_runs()
     undone = next((run for run in deleted if run.id == before.deleted), None)
     values = {
-        "table": runs_views.table(found, shown, language, time.time(), before.ticked_at),
-        "sentence": runs_views.sentence(found, kept, language),
+        "table": runs_views.table(summaries, query, language, time.time(), before.ticked_at),
+        "sentence": runs_views.sentence(summaries, matching, language),
         "trash": runs_views.trash(deleted, language),
         "undone": runs_views.undo(undone.name if undone else None, language),
     }
-    by_id = {run.id: run for run in found}
-    chosen = [by_id[run_id] for run_id in shown.chosen]
+    by_id = {run.id: run for run in summaries}
+    chosen = [by_id[run_id] for run_id in query.chosen]
     props: dict[str, dict[str, Any]] = {
         "undo_row": {"visible": undone is not None},
-        "overlay_card": there(len(chosen) > 1, "card"),
+        "overlay_card": column_visibility(len(chosen) > 1, "card"),
         "empty": {"visible": bool(deleted)},
     }
     if not deleted:
         props["empty_sure"] = {"visible": False}
-    of_sweep = sweeps.render(shown.sweep, set(by_id), language)
+    of_sweep = sweeps.render(query.sweep, set(by_id), language)
     values, props = values | of_sweep[0], props | of_sweep[1]
     if len(chosen) > 1:
         laid = [_laid(letter, run) for letter, run in zip(LETTERS, chosen, strict=False)]
@@ -144,9 +144,9 @@ def _laid(letter: str, summary: Summary) -> Laid:
 
 def _reader_of(run: Run) -> RunReader:
     """Return the run as it is now."""
-    told = run_reader.reader_of(run.id)
-    told.refresh()
-    return told
+    reader = run_reader.reader_of(run.id)
+    reader.refresh()
+    return reader
 
 
 def _ends(curve: Curve) -> tuple[Any, ...]:
@@ -156,43 +156,43 @@ def _ends(curve: Curve) -> tuple[Any, ...]:
 
 def _page(summary: Summary, language: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     run = Run(runs.folder() / summary.id)
-    told = _reader_of(run)
-    curve = told.curve()
-    found = run_metadata.read(run, told.chosen())
+    reader = _reader_of(run)
+    curve = reader.curve()
+    facts = run_metadata.read(run, reader.chosen())
     page = run_page_views
-    clip = found.config.train.max_grad_norm if found.config else None
+    clip = facts.config.train.max_grad_norm if facts.config else None
     reading = reading_views.reading_html(curve, diagnose(curve, summary.status, clip), language)
-    drawn = curve_views.series(curve, "loss")
+    loss_curve = curve_views.series(curve, "loss")
     values = {
-        "head": page.head(found, language, time.time()) + remote_views.place(record.load(run), summary.alive, language),
-        "wrong": page.wrong(found, language),
-        "why": page.why(found, language),
-        "loss": curve_views.legend(drawn, language) + reading,
-        "results": page.results(found, language),
-        "settings": page.settings(found, language),
-        "choices": page.choices(found.choices, language),
-        "log": log_views.log_html(told.lines(), language) + page.log_file(_tail(run), language),
-        "rests": page.rests_on(found, language),
-        "disk": page.disk(found, language),
-        "spare": page.spare(found, language),
+        "head": page.head(facts, language, time.time()) + remote_views.place(record.load(run), summary.alive, language),
+        "wrong": page.wrong(facts, language),
+        "why": page.why(facts, language),
+        "loss": curve_views.legend(loss_curve, language) + reading,
+        "results": page.results(facts, language),
+        "settings": page.settings(facts, language),
+        "choices": page.choices(facts.choices, language),
+        "log": log_views.log_html(reader.lines(), language) + page.log_file(_tail(run), language),
+        "rests": page.rests_on(facts, language),
+        "disk": page.disk(facts, language),
+        "spare": page.spare(facts, language),
     }
     stamp = (run.id, _ends(curve))
-    next_step = "compare" if found.can_compare else "resume" if found.can_resume else "clone"
+    next_step = "compare" if facts.can_compare else "resume" if facts.can_resume else "clone"
     filled = {name: "primary" if name == next_step else "secondary" for name in ("compare", "resume", "clone")}
     props: dict[str, dict[str, Any]] = {
-        "chart": {"value": curve_views.frame(drawn), "stamp": stamp},
-        "compare": {"interactive": found.can_compare, "variant": filled["compare"]},
+        "chart": {"value": curve_views.frame(loss_curve), "stamp": stamp},
+        "compare": {"interactive": facts.can_compare, "variant": filled["compare"]},
         "export": {"interactive": summary.has_adapter},
-        "resume": {"visible": found.can_resume, "variant": filled["resume"]},
-        "clone": {"interactive": found.config is not None, "variant": filled["clone"]},
+        "resume": {"visible": facts.can_resume, "variant": filled["resume"]},
+        "clone": {"interactive": facts.config is not None, "variant": filled["clone"]},
         "train": {"interactive": summary.status is not None},
         "delete": {"interactive": not summary.alive},
-        "clean": {"visible": found.spare_bytes > 0},
+        "clean": {"visible": facts.spare_bytes > 0},
         "name": {"value": summary.name},
         "note": {"value": summary.note},
         "published": {"value": metadata.is_published(run)},
     }
-    if not found.spare_bytes:
+    if not facts.spare_bytes:
         props["sure"] = {"visible": False}
     return values, props
 

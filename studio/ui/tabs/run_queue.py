@@ -9,7 +9,7 @@ import gradio as gr
 from studio import runs
 from studio.errors import RunError
 from studio.ui import views
-from studio.ui.failures import shown
+from studio.ui.failures import show_errors
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.words import Words
@@ -18,7 +18,7 @@ QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 @dataclass(frozen=True)
-class Waiting:
+class RunQueue:
     """The card's components."""
 
     card: gr.Column
@@ -33,7 +33,7 @@ class Waiting:
         return [self.card, self.runs, self.earlier, self.later, self.remove]
 
 
-def build(words: Words) -> Waiting:
+def build(words: Words) -> RunQueue:
     """Build the card inside the current Blocks; without a queue it is not there."""
     with gr.Column(elem_classes="card", visible=False) as card:
         with gr.Row(elem_classes="card-head", equal_height=True):
@@ -49,7 +49,7 @@ def build(words: Words) -> Waiting:
             choices=[],
             elem_id="queue",
         )
-    return Waiting(card, waiting, earlier, later, remove)
+    return RunQueue(card, waiting, earlier, later, remove)
 
 
 def in_order(waiting: Sequence[str]) -> list[str]:
@@ -62,9 +62,9 @@ def in_order(waiting: Sequence[str]) -> list[str]:
     return own + [run_id for run_id in waiting if run_id not in own]
 
 
-def render(card: Waiting, following: Following, chosen: str | None) -> dict[Any, Any]:
+def render(card: RunQueue, following: Following, chosen: str | None) -> dict[Any, Any]:
     """Return what shows the queue, with `chosen` still chosen if it waits."""
-    order = in_order(following.living.waiting)
+    order = in_order(following.active.waiting)
     place = order.index(chosen) if chosen in order else 0
     named = [(f"{number}. {views.run_name(run_id)}", run_id) for number, run_id in enumerate(order, 1)]
     return {
@@ -76,12 +76,12 @@ def render(card: Waiting, following: Following, chosen: str | None) -> dict[Any,
     }
 
 
-def connect(card: Waiting, frame: Frame) -> None:
+def connect(card: RunQueue, frame: Frame) -> None:
     """Connect the buttons."""
     language = frame.language
 
     def mover(by: int) -> Any:
-        @shown(language)
+        @show_errors(language)
         def move(following: Following, chosen: str | None) -> dict[Any, Any]:
             from studio import gpu
 
@@ -95,14 +95,14 @@ def connect(card: Waiting, frame: Frame) -> None:
 
         return move
 
-    @shown(language)
+    @show_errors(language)
     def remove(following: Following, chosen: str | None) -> dict[Any, Any]:
-        if chosen is None or chosen not in following.living.waiting:
+        if chosen is None or chosen not in following.active.waiting:
             raise RunError("ui.queue_none")
         runs.find(chosen).request("cancel")  # its owner takes it out between two micro-batches
         return {card.remove: gr.update(interactive=False)}
 
-    asked = [frame.following, card.runs]
-    card.earlier.click(mover(-1), asked, card.of_queue, **QUIET)
-    card.later.click(mover(1), asked, card.of_queue, **QUIET)
-    card.remove.click(remove, asked, card.of_queue, **QUIET)
+    queue_inputs = [frame.following, card.runs]
+    card.earlier.click(mover(-1), queue_inputs, card.of_queue, **QUIET)
+    card.later.click(mover(1), queue_inputs, card.of_queue, **QUIET)
+    card.remove.click(remove, queue_inputs, card.of_queue, **QUIET)

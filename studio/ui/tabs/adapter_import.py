@@ -12,8 +12,8 @@ from studio.compare import external_adapters as adapters
 from studio.compare.external_adapters import ExternalAdapter
 from studio.errors import CompareError
 from studio.model import uploaded_adapters
-from studio.ui import outside_views, scanning
-from studio.ui.failures import shown
+from studio.ui import adapter_import_views, scanning
+from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
 from studio.ui.words import Words
 
@@ -22,7 +22,7 @@ FILE_TYPES = [".zip", ".json", ".safetensors", ".jinja"]
 
 
 @dataclass(frozen=True)
-class Outside:
+class AdapterImport:
     """The controls, in a fold of their own."""
 
     fold: gr.Accordion
@@ -34,8 +34,8 @@ class Outside:
     files: gr.File
     same_base: gr.Checkbox
     """The user vouches for what comes next: its base is the run's under another name."""
-    said: gr.HTML
-    kept: gr.Dropdown
+    status: gr.HTML
+    saved: gr.Dropdown
     remove: gr.Button
     column: gr.State
     """What has arrived or gone last, as a column names it; None when nothing has."""
@@ -43,10 +43,10 @@ class Outside:
     @property
     def of_arrival(self) -> list[Any]:
         """What changes while something arrives."""
-        return [self.said, self.token, self.fetch, self.cancel, self.files, self.kept, self.remove, self.column]
+        return [self.status, self.token, self.fetch, self.cancel, self.files, self.saved, self.remove, self.column]
 
 
-def build(words: Words) -> Outside:
+def build(words: Words) -> AdapterImport:
     """Build the fold inside the current card."""
     with words.make(gr.Accordion, label="ui.outside.title", open=False, elem_id="outside") as fold:
         with gr.Row(elem_classes="ask"):
@@ -84,7 +84,7 @@ def build(words: Words) -> Outside:
                 )
                 words.make(gr.HTML, text="ui.outside.files_help", frame='<p class="hint">{}</p>')
             with gr.Column(scale=2, min_width=200):
-                kept = words.make(
+                saved = words.make(
                     gr.Dropdown,
                     label="ui.outside.kept",
                     info="ui.outside.kept_help",
@@ -101,12 +101,12 @@ def build(words: Words) -> Outside:
             value=False,
             elem_id="outside-same-base",
         )
-        said = words.make(gr.HTML, text="ui.outside.hint", frame='<p class="hint">{}</p>', elem_id="outside-said")
-    return Outside(fold, named, token, fetch, cancel, files, same_base, said, kept, remove, gr.State(None))
+        status = words.make(gr.HTML, text="ui.outside.hint", frame='<p class="hint">{}</p>', elem_id="outside-said")
+    return AdapterImport(fold, named, token, fetch, cancel, files, same_base, status, saved, remove, gr.State(None))
 
 
 def connect(
-    part: Outside,
+    part: AdapterImport,
     frame: Frame,
     whose: Sequence[Any],
     shows: Sequence[Any],
@@ -125,20 +125,25 @@ def connect(
     ) -> Iterator[dict[Any, Any]]:
         """Let something arrive in a thread of its own, and say how far it is and how it ended."""
         if not run_id:
-            yield {part.said: outside_views.failure(CompareError("ui.no_run"), language), **_idle()}
+            yield {part.status: adapter_import_views.failure(CompareError("ui.no_run"), language), **_idle()}
             return
         run = runs.find(run_id)
-        work = scanning.begin(_session(request), lambda going: bring(run, going))
-        yield {part.said: outside_views.going(key, None, language), **_busy()}
+        work = scanning.begin(_session(request), lambda on_progress: bring(run, on_progress))
+        yield {part.status: adapter_import_views.progress(key, None, language), **_busy()}
         for share in scanning.follow(_session(request), work):
-            yield {part.said: outside_views.going(key, share, language)}
+            yield {part.status: adapter_import_views.progress(key, share, language)}
         if work.cancelled:
-            yield {part.said: outside_views.cancelled(language), **_idle()}
+            yield {part.status: adapter_import_views.cancelled(language), **_idle()}
         elif work.error:
-            yield {part.said: outside_views.failure(work.error, language), **_idle()}
+            yield {part.status: adapter_import_views.failure(work.error, language), **_idle()}
         else:
-            found: ExternalAdapter = work.result
-            yield {part.said: outside_views.here(found, language), **_idle(), part.token: "", part.column: found.column}
+            adapter: ExternalAdapter = work.result
+            yield {
+                part.status: adapter_import_views.here(adapter, language),
+                **_idle(),
+                part.token: "",
+                part.column: adapter.column,
+            }
 
     def _busy() -> dict[Any, Any]:
         return {
@@ -156,26 +161,28 @@ def connect(
         }
 
     def _offer() -> dict[Any, Any]:
-        choices = [outside_views.kept(upload) for upload in uploaded_adapters.all_uploads()]
+        choices = [adapter_import_views.saved(upload) for upload in uploaded_adapters.all_uploads()]
         first = choices[0][1] if choices else None
         return {
-            part.kept: gr.update(choices=choices, value=first, interactive=bool(choices)),
+            part.saved: gr.update(choices=choices, value=first, interactive=bool(choices)),
             part.remove: gr.update(interactive=bool(choices)),
         }
 
-    @shown(language)
+    @show_errors(language)
     def fetch(
         request: gr.Request, run_id: str | None, same_base: bool, named: str, token: str
     ) -> Iterator[dict[Any, Any]]:
-        given = (token or "").strip() or None
+        clean_token = (token or "").strip() or None
         yield from arrive(
             request,
             run_id,
             "phase.fetching",
-            lambda run, going: adapters.fetch((named or "").strip(), run, going, given, same_base=same_base or None),
+            lambda run, on_progress: adapters.fetch(
+                (named or "").strip(), run, on_progress, clean_token, same_base=same_base or None
+            ),
         )
 
-    @shown(language)
+    @show_errors(language)
     def upload(
         request: gr.Request, run_id: str | None, same_base: bool, files: list[str] | None
     ) -> Iterator[dict[Any, Any]]:
@@ -185,37 +192,39 @@ def connect(
                 request,
                 run_id,
                 "ui.outside.checking",
-                lambda run, going: adapters.upload(paths, run, same_base=same_base or None),
+                lambda run, on_progress: adapters.upload(paths, run, same_base=same_base or None),
             )
 
-    @shown(language)
+    @show_errors(language)
     def remove(chosen: str | None) -> dict[Any, Any]:
         if not chosen:
-            return {part.said: outside_views.hint(language)}
+            return {part.status: adapter_import_views.hint(language)}
         uploaded_adapters.remove(chosen)
-        return {part.said: outside_views.hint(language), part.column: chosen, **_offer()}
+        return {part.status: adapter_import_views.hint(language), part.column: chosen, **_offer()}
 
     def cancel(request: gr.Request) -> None:
         scanning.cancel(_session(request))
 
     run = whose[0]
-    told = {**QUIET, "concurrency_limit": None}
-    part.fold.expand(shown(language)(_offer), None, [part.kept, part.remove], **QUIET)
-    asked = [run, part.same_base, part.named, part.token]
-    begun = [
-        gr.on([part.fetch.click, part.named.submit, part.token.submit], fetch, asked, part.of_arrival, **told),
-        part.files.upload(upload, [run, part.same_base, part.files], part.of_arrival, **told),
+    streaming = {**QUIET, "concurrency_limit": None}
+    part.fold.expand(show_errors(language)(_offer), None, [part.saved, part.remove], **QUIET)
+    fetch_inputs = [run, part.same_base, part.named, part.token]
+    arrivals = [
+        gr.on(
+            [part.fetch.click, part.named.submit, part.token.submit], fetch, fetch_inputs, part.of_arrival, **streaming
+        ),
+        part.files.upload(upload, [run, part.same_base, part.files], part.of_arrival, **streaming),
     ]
-    for event in begun:
+    for event in arrivals:
         event.then(
             lambda column, *values: arrived(column, *values) if column else gr.skip(),
             [part.column, *whose],
             list(shows),
             **QUIET,
         )
-    part.cancel.click(cancel, None, None, **told)
-    left = [part.said, part.kept, part.remove, part.column]
-    part.remove.click(remove, [part.kept], left, **QUIET).then(gone, [part.column, *whose], list(shows), **QUIET)
+    part.cancel.click(cancel, None, None, **streaming)
+    left = [part.status, part.saved, part.remove, part.column]
+    part.remove.click(remove, [part.saved], left, **QUIET).then(gone, [part.column, *whose], list(shows), **QUIET)
 
 
 def _session(request: gr.Request) -> str:

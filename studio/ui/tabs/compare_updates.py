@@ -29,9 +29,9 @@ def choose(tab: CompareTab, chosen: str | None, language: str, wanted: str | Non
     A `wanted` one that is among them is chosen in its place. Nothing can be compared until another run is opened, which
     lets the button be pressed: opening it would end the comparison.
     """
-    found = comparable()
-    choices = [(views.run_choice(run.id, status, language), run.id) for run, status in found]
-    ids = [run.id for run, _ in found]
+    comparable_runs = comparable()
+    choices = [(views.run_choice(run.id, status, language), run.id) for run, status in comparable_runs]
+    ids = [run.id for run, _ in comparable_runs]
     value = next((run_id for run_id in (wanted, chosen) if run_id in ids), next(iter(ids), None))
     config = config_of(value)
     changed = {} if value == chosen or config is None else generation(tab, config.generation)
@@ -40,14 +40,14 @@ def choose(tab: CompareTab, chosen: str | None, language: str, wanted: str | Non
         tab.none: gr.update(visible=not ids),
         **({} if ids and value == chosen else {tab.go: gr.update(interactive=False)}),
         **changed,
-        **about(tab, value, found, language, fresh=value != chosen),
+        **about(tab, value, comparable_runs, language, fresh=value != chosen),
     }
 
 
 def about(
     tab: CompareTab,
     run_id: str | None,
-    found: Sequence[tuple[Run, runs.Status]],
+    comparable_runs: Sequence[tuple[Run, runs.Status]],
     language: str,
     fresh: bool = True,
 ) -> dict[Any, Any]:
@@ -62,7 +62,7 @@ def about(
     return {
         tab.held_out: gr.update(choices=prompts, visible=bool(prompts), **({"value": None} if fresh else {})),
         tab.checkpoint: gr.update(choices=own, **value),
-        **{extra.who: gr.update(choices=who(run_id, found, language), **value) for extra in tab.extras},
+        **{extra.who: gr.update(choices=who(run_id, comparable_runs, language), **value) for extra in tab.extras},
         **titles,
     }
 
@@ -87,9 +87,9 @@ def _allowed(settings: GenerationConfig) -> GenerationConfig:
     return settings.model_copy(update={"max_new_tokens": min(settings.max_new_tokens, limits.MOST_TOKENS)})
 
 
-def _badge(shown: Comparison, language: str) -> str:
-    request = replace(shown.request, generation=_allowed(shown.request.generation))
-    return compare_views.badge(replace(shown, request=request), language)
+def _badge(comparison: Comparison, language: str) -> str:
+    request = replace(comparison.request, generation=_allowed(comparison.request.generation))
+    return compare_views.badge(replace(comparison, request=request), language)
 
 
 def nothing(tab: CompareTab, language: str) -> dict[Any, Any]:
@@ -98,7 +98,7 @@ def nothing(tab: CompareTab, language: str) -> dict[Any, Any]:
         tab.last: None,
         tab.token_scores: None,
         tab.badge: compare_views.badge(None, language),
-        tab.told: compare_views.NO_CAPTION,
+        tab.caption: compare_views.NO_CAPTION,
         tab.follow: gr.update(interactive=False, placeholder=text("ui.compare.follow_later", language)),
         tab.follow_go: gr.update(interactive=False),
     }
@@ -109,18 +109,18 @@ def nothing(tab: CompareTab, language: str) -> dict[Any, Any]:
     return updates
 
 
-def waiting(tab: CompareTab, asked: CompareRequest, language: str) -> dict[Any, Any]:
+def waiting(tab: CompareTab, request: CompareRequest, language: str) -> dict[Any, Any]:
     """Return what shows the columns that are about to answer."""
-    going = compare_views.waiting(asked, language)
-    updates: dict[Any, Any] = titled(tab, asked.columns, asked.run_id, language)
+    unanswered = compare_views.waiting(request, language)
+    updates: dict[Any, Any] = titled(tab, request.columns, request.run_id, language)
     for number, panel in enumerate(tab.panels):
-        is_there = number < len(asked.columns)
-        updates[panel.column] = gr.update(visible=is_there)
-        if is_there:
-            updates |= {panel.answer: going[number], panel.caption: compare_views.NO_CAPTION}
+        is_used = number < len(request.columns)
+        updates[panel.column] = gr.update(visible=is_used)
+        if is_used:
+            updates |= {panel.answer: unanswered[number], panel.caption: compare_views.NO_CAPTION}
     return updates | {
-        tab.badge: _badge(Comparison(asked, ()), language),
-        tab.told: compare_views.NO_CAPTION,
+        tab.badge: _badge(Comparison(request, ()), language),
+        tab.caption: compare_views.NO_CAPTION,
     }
 
 
@@ -156,7 +156,7 @@ def render(
         **titled(tab, request.columns, request.run_id, language),
         **answers(tab, last, view, language, token_scores),
         tab.badge: _badge(last, language),
-        tab.told: f'<p class="caption">{html.escape(line) or "&nbsp;"}</p>',
+        tab.caption: f'<p class="caption">{html.escape(line) or "&nbsp;"}</p>',
         tab.follow: gr.update(placeholder=text("ui.compare.follow_hint", language)),
     }
 
@@ -164,31 +164,33 @@ def render(
 def _style_of(run_id: str) -> StyleReport | None:
     """Return the newest report of the meter that knows which words carry the style; None without one."""
     try:
-        found = style_store.newest(runs.find(run_id))
+        report = style_store.newest(runs.find(run_id))
     except RunError:  # its folder was taken away
         return None
-    return found if found and found.author_words else None
+    return report if report and report.author_words else None
 
 
-def opened(tab: CompareTab, made: Comparison, view: View, language: str) -> dict[Any, Any]:
+def opened(tab: CompareTab, comparison: Comparison, view: View, language: str) -> dict[Any, Any]:
     """Return what shows a comparison that is over."""
-    there = {panel.column: gr.update(visible=n < len(made.request.columns)) for n, panel in enumerate(tab.panels)}
-    return {**there, **render(tab, made, view, language), tab.last: made, tab.token_scores: None}
+    visible_columns = {
+        panel.column: gr.update(visible=n < len(comparison.request.columns)) for n, panel in enumerate(tab.panels)
+    }
+    return {**visible_columns, **render(tab, comparison, view, language), tab.last: comparison, tab.token_scores: None}
 
 
-def as_asked(tab: CompareTab, shown: Comparison) -> dict[Any, Any]:
+def restore_request(tab: CompareTab, comparison: Comparison) -> dict[Any, Any]:
     """Return what sets the controls as they were for a comparison that is shown again."""
-    prompt, checkpoint, strength, *_ = compare_views.settings_of(shown.request)
-    updates = {tab.prompt: prompt, **generation(tab, shown.request.generation)}
+    prompt, checkpoint, strength, *_ = compare_views.settings_of(comparison.request)
+    updates = {tab.prompt: prompt, **generation(tab, comparison.request.generation)}
     if strength is not None:
         updates[tab.strength] = strength
-    if checkpoint in [name for _, name in own_adapters(shown.request.run_id, DEFAULT_LANGUAGE)]:  # it may be gone
+    if checkpoint in [name for _, name in own_adapters(comparison.request.run_id, DEFAULT_LANGUAGE)]:  # it may be gone
         updates[tab.checkpoint] = checkpoint
     return updates
 
 
 def refused(
-    tab: CompareTab, asked: CompareRequest, error: StudioError, language: str, so_far: Comparison | None = None
+    tab: CompareTab, request: CompareRequest, error: StudioError, language: str, so_far: Comparison | None = None
 ) -> dict[Any, Any]:
     """Return what shows, and keeps on the page, why columns could not be compared; answers `so_far` stay."""
     cleared = nothing(tab, language)
@@ -196,20 +198,22 @@ def refused(
         cleared = {tab.last: None, tab.token_scores: None}
     return {
         **cleared,
-        **titled(tab, asked.columns, asked.run_id, language),
-        **{panel.column: gr.update(visible=n < len(asked.columns)) for n, panel in enumerate(tab.panels)},
-        **offered(tab, asked.run_id, None, language),
+        **titled(tab, request.columns, request.run_id, language),
+        **{panel.column: gr.update(visible=n < len(request.columns)) for n, panel in enumerate(tab.panels)},
+        **offered(tab, request.run_id, None, language),
         tab.badge: box(error.message, language),
     }
 
 
 def offered(tab: CompareTab, run_id: str | None, on_screen: Comparison | None, language: str) -> dict[Any, Any]:
     """Return what offers the comparisons that a run has kept; the one on the screen is the chosen one."""
-    choices = [(compare_views.saved_choice(kept, language), kept.id) for kept in saved_of(run_id)]
+    choices = [(compare_views.saved_choice(saved, language), saved.id) for saved in saved_of(run_id)]
     chosen = comparison_history.comparison_id(on_screen) if on_screen else None
     value = chosen if chosen in [name for _, name in choices] else None
-    told = "ui.compare.saved_help" if choices else "ui.compare.saved_none"
-    return {tab.saved: gr.update(choices=choices, value=value, interactive=bool(choices), info=text(told, language))}
+    help_key = "ui.compare.saved_help" if choices else "ui.compare.saved_none"
+    return {
+        tab.saved: gr.update(choices=choices, value=value, interactive=bool(choices), info=text(help_key, language))
+    }
 
 
 def saved_of(run_id: str | None) -> list[comparison_history.SavedComparison]:
