@@ -41,93 +41,93 @@ class Invalid:
     problems: tuple[Message, ...]
 
 
-def blocks(found: Any) -> tuple[Message, ...]:
+def blocks(verdict: Any) -> tuple[Message, ...]:
     """Return what stands in the way of a start, as far as it is known."""
-    if isinstance(found, Invalid):
-        return found.problems
-    return found[0].blocks if isinstance(found, tuple) else ()
+    if isinstance(verdict, Invalid):
+        return verdict.problems
+    return verdict[0].blocks if isinstance(verdict, tuple) else ()
 
 
-def blocked(found: Any, language: str) -> str:
+def blocked(verdict: Any, language: str) -> str:
     """Say beside Start why it is off, with the way to what has to change; empty when nothing blocks."""
-    if not (known := blocks(found)):
+    if not (known := blocks(verdict)):
         return ""
     first = html.escape(lines(known[0], language)[0])
     return f'<p class="bad" role="alert">{first} {way_to(known[0], language)}</p>'
 
 
-def told(found: Any, language: str, rate: Rate | None = None) -> str:
+def summary(verdict: Any, language: str, rate: Rate | None = None) -> str:
     """Return what is known: a preflight with what was measured, or a message in their place."""
-    if found is None:
+    if verdict is None:
         return views.empty("ui.before.none", language)
-    if isinstance(found, Message):
-        return box(found, language)
-    if isinstance(found, Invalid):
-        return "".join(box(problem, language) for problem in found.problems)
-    return preflight(*found, language, rate)
+    if isinstance(verdict, Message):
+        return box(verdict, language)
+    if isinstance(verdict, Invalid):
+        return "".join(box(problem, language) for problem in verdict.problems)
+    return preflight(*verdict, language, rate)
 
 
-def reason(path: str, found: Any, language: str) -> str:
+def reason(path: str, verdict: Any, language: str) -> str:
     """Return why the preflight decided an automatic setting as it did; empty while that is not known."""
-    choices = found[0].choices if isinstance(found, tuple) else ()
+    choices = verdict[0].choices if isinstance(verdict, tuple) else ()
     return recipe_views.reason(path, choices, language)
 
 
-def verdict(found: Preflight, language: str, seconds: float | None = None, rate: Rate | None = None) -> str:
+def headline(report: Preflight, language: str, seconds: float | None = None, rate: Rate | None = None) -> str:
     """Say in one line whether a run can start: memory, steps, time, cost, and what stands in its way."""
-    if found.blocks:
-        return views.paragraph(message("ui.before.blocked", count=len(found.blocks)), language, "bad")
-    if found.plan is None:
+    if report.blocks:
+        return views.paragraph(message("ui.before.blocked", count=len(report.blocks)), language, "bad")
+    if report.plan is None:
         return views.paragraph(message("ui.before.no_model"), language, "bad")
-    parts = [_memory(found), message("ui.before.steps", steps=f"{found.plan.steps:,}")]
-    seconds = seconds or found.seconds
+    parts = [_memory(report), message("ui.before.steps", steps=f"{report.plan.steps:,}")]
+    seconds = seconds or report.seconds
     if seconds:
         parts.append(message("ui.before.time", time=views.duration(seconds, language)))
         if rate:
             parts.append(message("ui.before.cost", cost=rate.cost(seconds)))
     parts.append(message("ui.before.clear"))
-    kind, sign = ("good", "✓") if found.plan.fits else ("bad", "⚠")
+    kind, sign = ("good", "✓") if report.plan.fits else ("bad", "⚠")
     words = " · ".join(views.one_line(part, language) for part in parts)
     return f'<p class="{kind}">{sign} {html.escape(words)}</p>'
 
 
-def _memory(found: Preflight) -> Message:
-    assert found.plan is not None
-    key = "ui.before.fits" if found.plan.fits else "ui.before.tight"
-    return message(key, need=_gb(found.plan.memory.total), free=_gb(found.plan.free))
+def _memory(report: Preflight) -> Message:
+    assert report.plan is not None
+    key = "ui.before.fits" if report.plan.fits else "ui.before.tight"
+    return message(key, need=_gb(report.plan.memory.total), free=_gb(report.plan.free))
 
 
-def preflight(found: Preflight, measured: TrialResult | None, language: str, rate: Rate | None = None) -> str:
+def preflight(report: Preflight, measured: TrialResult | None, language: str, rate: Rate | None = None) -> str:
     """Return all that is known of a run that has not started."""
-    said = [verdict(found, language, measured.seconds if measured else None, rate)]
-    said += [_listed(block, language, "✕") for block in found.blocks]
-    if found.plan:
-        said.append(_bar(found, language))
-        disk = message("ui.before.disk", need=_gb(found.plan.disk_bytes), free=_gb(found.disk_free))
+    said = [headline(report, language, measured.seconds if measured else None, rate)]
+    said += [_listed(block, language, "✕") for block in report.blocks]
+    if report.plan:
+        said.append(_bar(report, language))
+        disk = message("ui.before.disk", need=_gb(report.plan.disk_bytes), free=_gb(report.disk_free))
         said.append(views.paragraph(disk, language, "quiet"))
     if measured:
         said.append(_measured(measured, language))
-    said += [_listed(warning, language, "⚠") for warning in found.warnings]
-    said.append(_details(found, language))
+    said += [_listed(warning, language, "⚠") for warning in report.warnings]
+    said.append(_details(report, language))
     return f'<div class="before">{"".join(said)}</div>'
 
 
-def _details(found: Preflight, language: str) -> str:
+def _details(report: Preflight, language: str) -> str:
     """Return what is decided and known beyond the verdict, to be opened."""
-    facts = "".join(views.paragraph(fact, language) for fact in found.facts)
-    choices = [(choice.name, choice.value, choice.reason) for choice in found.choices]
+    facts = "".join(views.paragraph(fact, language) for fact in report.facts)
+    choices = [(choice.name, choice.value, choice.reason) for choice in report.choices]
     inside = facts + (views.choices_html(choices, language) if choices else "")
     summary = html.escape(views.one_line(message("ui.before.details"), language))
     return f"<details><summary>{summary}</summary>{inside}</details>" if inside else ""
 
 
-def _bar(found: Preflight, language: str) -> str:
+def _bar(report: Preflight, language: str) -> str:
     """Return the memory as a bar from nothing to what is free; the words under it name the parts.
 
     Where more is needed than is free, the bar is longer, and a line stands where the device ends.
     """
-    assert found.plan is not None
-    memory, free = found.plan.memory, found.plan.free
+    assert report.plan is not None
+    memory, free = report.plan.memory, report.plan.free
     scale = max(memory.total, free) or 1
     pieces, names = [], []
     for part in PARTS:
@@ -135,7 +135,7 @@ def _bar(found: Preflight, language: str) -> str:
         name = html.escape(views.one_line(message(f"ui.before.part.{part}"), language))
         pieces.append(f'<i class="{part}" style="width:{100 * size / scale:.2f}%" title="{name}"></i>')
         names.append(f'<span class="{part}">{name} <b>{_gb(size)}</b></span>')
-    label = html.escape(views.one_line(_memory(found), language))
+    label = html.escape(views.one_line(_memory(report), language))
     end = html.escape(views.one_line(message("ui.before.free", free=_gb(free)), language))
     line = f'<b class="limit" style="left:{100 * free / scale:.2f}%"></b>' if memory.total > free else ""
     bar = f'<div class="memory"><div class="pieces" role="img" aria-label="{label}">{"".join(pieces)}</div>{line}</div>'

@@ -1,20 +1,14 @@
-"""What a browser gets besides Gradio's files, and in place of a part of them: scripts, and the page's fonts.
+"""What a browser gets besides Gradio's scripts, and in place of a part of them.
 
 The scripts depend on what Gradio sends; where that changes, they change nothing, and tests over a real page fail.
 """
 
 import functools
 import re
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
-from starlette.middleware import Middleware
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from studio.ui import theme
 
 _SEARCH = re.compile(
     r"function ([\w$]+)\(e,t\)\{if\(e\.id===t\)return e;"
@@ -33,67 +27,96 @@ _INDEXED_SEARCH = (
 An event that no component begins has the id null, which Gradio searches for 182 times while a page loads.
 """
 
+_EVENTS = (
+    "let n=t.filter(t=>t.targets.find(([t])=>t===e.id)).map(t=>{let n=t.targets.find(([t])=>t===e.id);"
+    "return n?n[1]:null}).filter(Boolean);return e.props.shared_props.attached_events=n,e"
+)
+"""Where Gradio finds the names of a component's events among those of all components."""
+_EVENTS_BY_COMPONENT = (
+    "if(this.listed!==t){this.listed=t;this.names=new Map;for(const{targets}of t)for(const[i,name]of new Map("
+    "[...targets].reverse()))name&&(this.names.get(i)??this.names.set(i,[]).get(i)).push(name)}"
+    "return e.props.shared_props.attached_events=[...(this.names.get(e.id)??[])],e"
+)
+_TREE = (
+    "this.root.children=this.#t.children.map(e=>this.traverse(e,e=>this.create_node(e,c,!1,this.reactive_formatter))),"
+    "this.component_ids=e.map(e=>e.id),this.initial_tabs={},X(this.root,this.initial_tabs),this.postprocess(this.root),"
+    "this.root_untracked=this.root}"
+)
+"""Where Gradio makes the tree of a page's components: piece by piece, in a place where Svelte wraps each in proxies."""
+_TREE_AT_ONCE = "let tree=this.create_node({id:t.id,children:[]},new Map,!0);" + _TREE.replace(
+    "this.root.children", "tree.children"
+).replace("(this.root", "(tree")
+_RELOAD = "reload(e,t,n,r){"
+_UNLESS_THE_SAME = "if(this.#e===e&&this.#t===t&&this.#n===n)return;"
+"""Gradio makes the tree of a page, and once the page is there makes the same again, and tells it to all components."""
+_SHOW = "(n.props.shared_props.visible=t.visible),q(this.root,"
+_SHOW_WITHIN = "(n.props.shared_props.visible=t.visible),q(n||this.root,"
+"""Gradio looks through the whole tree for what else has to be loaded when a component is to be seen: what it holds."""
+_READ_BACK = "r&&!(`value`in t)&&(await this.#m(e,r)"
+_READ_BACK_FOR_OTHERS = "r&&!(`value`in t)&&!(`loading_status`in t)&&(await this.#m(e,r)"
+"""Gradio reads the whole state of a component before it changes anything but its value. With each step of every event
+it tells all that have had to do with one how that stands, which needs no state."""
+_CHANGES = {
+    _EVENTS: _EVENTS_BY_COMPONENT,
+    _RELOAD: _RELOAD + _UNLESS_THE_SAME,
+    _TREE: _TREE_AT_ONCE,
+    _SHOW: _SHOW_WITHIN,
+    _READ_BACK: _READ_BACK_FOR_OTHERS,
+}
+"""What stands once in Gradio's core script, and what takes its place."""
+_TEMPLATE = re.compile(r"(function [\w$]+\(e,t,n=`html`\)\{)(?=try\{let r=[\w$]+\.default\.compile\(e\)\(t\),)")
+_PLAIN_TEMPLATE = "if(!e)return``;if(e==='${value}')return`${t.value}`;"
+"""A piece of HTML is a template, and so is its style sheet: Gradio compiles two templates for each, also for the plain
+one that is the value itself and for a style sheet of nothing."""
+_UNUSED = ("api_info", "api_info_as_input", "api_info_as_output", "example_inputs")
+"""What the description of a component holds for a page about the API, which there is none of."""
+
 
 @functools.cache
 def prepare_pages() -> None:
-    """Let each page begin with `start.js`, which Gradio's template has no place for before its own scripts."""
+    """Let each page begin with `start.js`, which Gradio's template has no place for before its own scripts.
+
+    What a page does not use of its components' descriptions is left out: a fifth of it.
+    """
     from gradio.routes import templates
 
     to_json = templates.env.filters.get("toorjson", str)
     script = Markup(";\n") + Markup((Path(__file__).parent / "start.js").read_text(encoding="utf-8"))
 
     def to_script(value: Any) -> Any:
-        return to_json(value) + (script if isinstance(value, dict) and "dependencies" in value else "")
+        if not isinstance(value, dict) or "dependencies" not in value:
+            return to_json(value)
+        used = [{name: part[name] for name in part if name not in _UNUSED} for part in value["components"]]
+        return to_json({**value, "components": used}) + script
 
     templates.env.filters["toorjson"] = to_script
 
 
-class Assets:
-    """Serves files beside Gradio's, or in the place of some of them."""
-
-    def __init__(self, app: ASGIApp, files: Callable[[], Mapping[str, str | bytes]], media_type: str, cache: str):
-        """Serve what `files` returns by name; `cache` says how long a browser may keep it (Cache-Control)."""
-        self.app, self._files = app, files
-        self._settings = {"media_type": media_type, "headers": {"Cache-Control": cache}}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        folder, _, name = scope["path"].rpartition("/") if scope["type"] == "http" else ("", "", "")
-        file = self._files().get(name) if folder.endswith("/assets") else None
-        answer = self.app if file is None else Response(file, **self._settings)
-        await answer(scope, receive, send)
-
-
-def served_fonts() -> Middleware:
-    """Return what serves the page's fonts: their addresses change with them, so a browser keeps them."""
-    return Middleware(Assets, files=fonts, media_type="font/woff2", cache="max-age=31536000, immutable")
-
-
-def served_scripts() -> Middleware:
-    """Return what serves Gradio's script with an index in place of its search for a component.
+@functools.cache
+def changed() -> dict[str, str]:
+    """Return the scripts of Gradio that are changed here, by name, with the changes in them.
 
     With every step of every event, Gradio searches the tree for each component that an event has had to do with. With
     1,000 components, each behind Svelte's proxies, that was more than half of the scripts' time: a page loads and
-    changes tabs twice as fast without. Where Gradio's script changes, this changes nothing.
+    changes tabs twice as fast without. At the start, it makes the tree twice, and goes through all events for each
+    component of both: a third of the scripts' time.
     """
-    return Middleware(Assets, files=indexed_scripts, media_type="text/javascript", cache="max-age=3600")
-
-
-@functools.cache
-def fonts() -> dict[str, bytes]:
-    """Return the page's fonts by the names of their files."""
-    return {path.name: path.read_bytes() for path in theme.FONT_FOLDER.glob("*.woff2")}
-
-
-@functools.cache
-def indexed_scripts() -> dict[str, str]:
-    """Return the scripts of Gradio that search for components, by name, with the index in them."""
     from gradio.routes import BUILD_PATH_LIB
 
-    scripts = {path.name: path.read_text(encoding="utf-8") for path in Path(BUILD_PATH_LIB).glob("core-*.js")}
-    return {name: with_index(script) for name, script in scripts.items() if _SEARCH.search(script)}
+    paths = [path for kind in ("core", "HTML") for path in Path(BUILD_PATH_LIB).glob(f"{kind}-*.js")]
+    scripts = {path.name: path.read_text(encoding="utf-8") for path in paths}
+    return {name: new for name, script in scripts.items() if (new := with_changes(script)) != script}
 
 
-def with_index(script: str) -> str:
-    """Return a script with an index in place of the search."""
+def with_changes(script: str) -> str:
+    """Return a script with an index in place of the search, events found by component, and a tree that is made once.
+
+    Plain templates are not compiled. The changes of the core script belong together: where Gradio has another one,
+    and one of them finds no place, none is made.
+    """
+    script = _TEMPLATE.sub(lambda match: match[1] + _PLAIN_TEMPLATE, script)
+    if len(_SEARCH.findall(script)) != 1 or any(script.count(old) != 1 for old in _CHANGES):
+        return script
+    for old, new in _CHANGES.items():
+        script = script.replace(old, new)
     return _SEARCH.sub(lambda match: _INDEXED_SEARCH.format(name=match[1]), script)

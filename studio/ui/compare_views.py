@@ -18,7 +18,7 @@ from studio.compare.comparison_history import SavedComparison
 from studio.compare.proof import Proof
 from studio.generation.generate import ColumnAnswer
 from studio.generation.likelihood import TokenScores
-from studio.i18n import Message, text
+from studio.i18n import text
 from studio.style.report import StyleReport
 from studio.ui import difference, style_views
 from studio.ui.difference import Piece
@@ -313,8 +313,3 @@ def _details(comparison: Comparison, proof: Proof, language: str) -> str:
 def _hash(digest: str) -> str:
     whole = html.escape(digest)
     return f'<code title="{whole}">{whole[:_HASH]}<span class="rest">{whole[_HASH:]}</span></code>'
-
-
-def problem_box(problem: Message, language: str) -> str:
-    """Return one warning as a paragraph that is seen."""
-    return f'<p class="bad">⚠ {html.escape(one_line(problem, language))}</p>'

@@ -176,7 +176,7 @@ def step(state: DataState, row: int, by: int) -> int:
     return (row + by - 1) % state.rows + 1 if state.rows else max(1, row + by)
 
 
-def jump(kind: str, state: DataState, report: Any) -> int | None:
+def jump(kind: str, report: Any) -> int | None:
     """Return the number of the `longest`, `shortest` or `worst` row; None without a report that tells it.
 
     The worst row is one that is cut, else one with another problem, else the one of which the least is trained.

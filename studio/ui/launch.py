@@ -11,18 +11,18 @@ from urllib.parse import urlsplit
 import gradio as gr
 from fastapi import Depends
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import Receive, Scope, Send
 
 from studio.errors import AccessError, ModelError
 from studio.files import home, shared_folder
 from studio.model.hardware import is_lent
 from studio.ui import browser_scripts, connections, limits, theme
 from studio.ui.access import GUEST_PATH, Door, Gate
+from studio.ui.assets import Assets
 from studio.ui.hosts import on_space
 from studio.ui.logins import Tokens
+from studio.ui.pages import Pages
 
 LARGEST_UPLOAD, LARGEST_FROM_AFAR = "2gb", "500mb"
 """The largest file that is taken, on this machine and from others."""
@@ -56,9 +56,8 @@ def settings(port: int | None = None, address: str = "127.0.0.1", share: bool = 
         "app_kwargs": {
             "middleware": [
                 Middleware(Gate, door=_door),
-                browser_scripts.served_fonts(),  # they are compressed already
-                Middleware(CompressedPages, compresslevel=5),
-                browser_scripts.served_scripts(),
+                Middleware(Assets),
+                Middleware(Pages, keeps=not _door.has_guests),
             ]
         },
         "max_file_size": LARGEST_FROM_AFAR if _door.has_guests else LARGEST_UPLOAD,
@@ -133,18 +132,6 @@ def launch(
     if guests is not None:
         _mount(app, guests, url)
     return launched
-
-
-class CompressedPages(GZipMiddleware):
-    """Compresses pages and answers: a page of 750 KB is one of 75 KB, 3 s less on a slow link.
-
-    Gradio compresses its own files alone. Files of users are sent as they are: a browser asks for parts of them.
-    """
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        is_file = scope["type"] == "http" and "/file=" in scope["path"]
-        await (self.app if is_file else super().__call__)(scope, receive, send)
 
 
 def _rest(queue: Any) -> None:

@@ -60,10 +60,11 @@ def _review_card(card: Card, language: str) -> str:
     if card.edited:
         words.append(text("ui.review.state.edited", language))
     place = text("ui.review.place", language, **{name: card.origin.get(name, "–") for name in ("file", "place")})
-    sections = "".join(
-        f"<dt>{html.escape(_section_name(name, language))}</dt><dd>{html.escape(content)}</dd>"
-        for name, content in _joined(card.sections)
-    )
+    sections = ""
+    for name, content in _joined(card.sections):
+        key = f"ui.review.section.{name}"
+        title = text(key, language) if has(key) else name
+        sections += f"<dt>{html.escape(title)}</dt><dd>{html.escape(content)}</dd>"
     buttons = "".join(_review_button(card, action, language) for action in (KEEP, EDIT, DROP))
     title = f"<b>{html.escape(' · '.join(words))}</b> <span>{html.escape(place)}</span>"
     state = card.state or "open"
@@ -84,10 +85,6 @@ def _joined(sections: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     keys = [content for name, content in sections if name.startswith("key")]
     others = [section for section in sections if not section[0].startswith("key")]
     return [("key", ", ".join(keys)), *others] if keys else others
-
-
-def _section_name(name: str, language: str) -> str:
-    return text(f"ui.review.section.{name}", language) if has(f"ui.review.section.{name}") else name
 
 
 def _counts(key: str, counts: Mapping[str, int], language: str, names: str | None = None) -> str:

@@ -91,7 +91,8 @@ def table_html(state: DataState, language: str) -> str:
     """Return the first raw rows as a table, the columns in use marked."""
     if not state.cells:
         return empty("ui.rows.empty", language)
-    column_numbers = [number for number, column in enumerate(state.columns) if not _is_inside(column, state.columns)]
+    insides = tuple(f"{column.name}." for column in state.columns)  # of which a column is a part
+    column_numbers = [number for number, column in enumerate(state.columns) if not column.name.startswith(insides)]
     heads = "".join(_head(state.columns[number], state.columns, language) for number in column_numbers)
     body = "".join(_row(number, cells, state, column_numbers, language) for number, cells in enumerate(state.cells, 1))
     caption = html.escape(text("ui.rows.title", language))
@@ -100,10 +101,6 @@ def table_html(state: DataState, language: str) -> str:
         f'<table class="rows"><thead><tr><th scope="col">#</th>{heads}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
-
-
-def _is_inside(column: Column, columns: Sequence[Column]) -> bool:
-    return any(column.name.startswith(f"{other.name}.") for other in columns)
 
 
 def _head(column: Column, columns: Sequence[Column], language: str) -> str:
@@ -138,14 +135,10 @@ def structure_html(state: DataState, language: str, counted: int | None = None) 
     if rows is not None:
         facts.append(text("ui.structure.rows", language, n=f"{rows:,}"))
     facts.append(text("ui.structure.columns", language, n=len(state.columns)))
-    items = "".join(
-        f"<li><b>{html.escape(column.name)}</b> <span>{html.escape(_types(column.type, language))}</span>"
-        f"{_use(column.use, language)}</li>"
-        for column in state.columns
-    )
+    items = ""
+    for column in state.columns:
+        types = " · ".join(text(f"ui.types.{kind}", language) for kind in column.type.split(" | ") if kind)
+        use = _use(column.use, language)
+        items += f"<li><b>{html.escape(column.name)}</b> <span>{html.escape(types)}</span>{use}</li>"
     facts_html = "".join(f"<span>{html.escape(fact)}</span>" for fact in facts)
     return f'<p class="facts">{facts_html}</p><ul class="structure">{items}</ul>'
-
-
-def _types(kinds: str, language: str) -> str:
-    return " · ".join(text(f"ui.types.{kind}", language) for kind in kinds.split(" | ") if kind)

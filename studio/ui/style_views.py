@@ -258,7 +258,7 @@ def _picture(
     pairs = list(zip(places, measured, strict=True))
     forth = [f"{x(place):.1f},{y(point.strength.high):.1f}" for place, point in pairs]
     back = [f"{x(place):.1f},{y(point.strength.low):.1f}" for place, point in reversed(pairs)]
-    marks = "".join(_mark(point, x(place), y(point.strength.value), language) for place, point in pairs)
+    marks = "".join(_mark(point, x(place), y(point.strength.value)) for place, point in pairs)
     lines = line("fit", [100 * point.fit.value for point in measured])
     lines += line("strength", [point.strength.value for point in measured])
     rows = "".join(
@@ -286,7 +286,7 @@ def _picture(
     )
 
 
-def _mark(point: CurvePoint | StyleMeasured, x: float, y: float, language: str) -> str:
+def _mark(point: CurvePoint | StyleMeasured, x: float, y: float) -> str:
     if not point.fluent:
         return f'<text class="bad" x="{x:.1f}" y="{y + 5:.1f}" text-anchor="middle">✕</text>'
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{point.strength.value:.0f} %</title></circle>'

@@ -5,7 +5,8 @@
 Measured in a browser of 1440 x 900, each time in a new profile (nothing is kept from the time before):
 
 - from the start of the server until its page answers, and until Start can be pressed
-- from the address until the first button can be pressed, with both servers running
+- from the address until the first button can be pressed, with both servers running; and the processor time that the
+  page's thread takes until then
 - the same on a link of 1.6 Mbit/s and 300 ms
 - each change of tabs, until the tab is drawn
 """
@@ -88,22 +89,25 @@ def empty(home: str, port: int) -> Any:
 
 
 @contextmanager
-def opened(browser: Browser, port: int, slow: bool = False) -> Iterator[tuple[Page, float]]:
-    """Open a page in a new profile; yield it, and the seconds until its first button could be pressed."""
+def opened(browser: Browser, port: int, slow: bool = False) -> Iterator[tuple[Page, float, float]]:
+    """Open a page in a new profile; yield it, and until a button could be pressed the seconds and processor seconds."""
     context = browser.new_context(locale="en-US", viewport={"width": 1440, "height": 900})
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
+    tools = context.new_cdp_session(page)
+    tools.send("Performance.enable", {"timeDomain": "threadTicks"})
     if slow:
-        network = context.new_cdp_session(page)
-        network.send("Network.enable")
-        network.send("Network.emulateNetworkConditions", SLOW_LINK)
+        tools.send("Network.enable")
+        tools.send("Network.emulateNetworkConditions", SLOW_LINK)
     began = time.perf_counter()
     page.goto(f"http://127.0.0.1:{port}/", wait_until="commit")
     page.get_by_role("button", name="Start", exact=True).or_(
         page.get_by_role("button", name="Try it here, in minutes")
     ).first.click(trial=True)
+    seconds = time.perf_counter() - began
+    metrics = {metric["name"]: metric["value"] for metric in tools.send("Performance.getMetrics")["metrics"]}
     try:
-        yield page, time.perf_counter() - began
+        yield page, seconds, metrics["TaskDuration"]
     finally:
         context.close()
 
@@ -111,7 +115,7 @@ def opened(browser: Browser, port: int, slow: bool = False) -> Iterator[tuple[Pa
 def seconds_to_start(browser: Browser, home: str) -> tuple[float, float]:
     """Start the studio; return the seconds until its page answers, and until Start can be pressed in the browser."""
     began, port = time.perf_counter(), free_port()
-    with studio(home, port) as answered, opened(browser, port) as (page, _):
+    with studio(home, port) as answered, opened(browser, port) as (page, *_):
         page.get_by_role("tab", name="Train").click()
         page.get_by_role("button", name="Start", exact=True).click(trial=True)
         return answered, time.perf_counter() - began
@@ -145,20 +149,22 @@ def main() -> None:
         port, other = free_port(), free_port()
         with studio(home, port), empty(home, other):
             for number in range(pairs + 1):
-                with opened(browser, port) as (page, ours):
+                with opened(browser, port) as (page, ours, our_thread):
                     page.wait_for_timeout(1000)
                     tabs = seconds_of_tabs(page)
-                with opened(browser, other) as (_, theirs):
+                with opened(browser, other) as (_, theirs, their_thread):
                     pass
                 if number:
+                    note("page's thread, processor", "s", our_thread)
+                    note("empty app's thread, processor", "s", their_thread)
                     note("page can be used", "times the empty app", ours / theirs)
                     note("page can be used", "s", ours)
                     note("empty app can be used", "s", theirs)
                     note("tab is drawn", "s", *tabs)
             for _ in range(pairs):
-                with opened(browser, port, slow=True) as (_, ours):
+                with opened(browser, port, slow=True) as (_, ours, _):
                     pass
-                with opened(browser, other, slow=True) as (_, theirs):
+                with opened(browser, other, slow=True) as (_, theirs, _):
                     pass
                 note("page can be used on a slow link", "times the empty app", ours / theirs)
                 note("page can be used on a slow link", "s", ours)

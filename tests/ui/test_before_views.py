@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 
 from studio.i18n import message
@@ -12,7 +13,8 @@ from studio.train.preflight import Preflight
 from studio.ui import before_views
 from studio.ui.before_views import Rate
 from studio.ui.scanning import Replaced
-from studio.ui.tabs import before
+from studio.ui.tabs.before import BeforeCard, _Check
+from studio.ui.words import Words
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def found(tiny_config):
 
 
 def test_a_sound_run_is_said_to_fit_with_its_steps_and_nothing_in_its_way(found):
-    told = before_views.verdict(found, "en")
+    told = before_views.headline(found, "en")
     assert "fits in memory" in told
     assert "6 steps" in told
     assert "nothing blocks" in told
@@ -36,7 +38,7 @@ def test_the_bar_names_every_part_of_the_memory_in_words(found):
 
 
 def test_too_little_memory_is_said_with_both_figures(tiny_config):
-    told = before_views.verdict(preflight.check(tiny_config, free=1e6), "en")
+    told = before_views.headline(preflight.check(tiny_config, free=1e6), "en")
     assert "may not fit in memory" in told
     assert "1 MB free" in told
     assert 'class="bad"' in told
@@ -98,19 +100,19 @@ def test_the_suggestions_stand_in_their_order():
 
 def test_the_buttons_come_back_when_other_work_takes_the_place_of_what_was_begun_by_hand(tiny_config, monkeypatch):
     monkeypatch.setattr(preflight, "check", lambda *_: Preflight())
-    card = SimpleNamespace(**{name: name for name in before.Before.__dataclass_fields__})
-    frame, request = SimpleNamespace(form=SimpleNamespace(reasons={})), SimpleNamespace(session_hash="buttons")
+    with gr.Blocks():
+        card = BeforeCard(Words(), SimpleNamespace(reasons={}), gr.Button(), gr.HTML())
+    request = SimpleNamespace(session_hash="buttons")
 
     def look(config, by_hand):
-        wanted = before._Wanted(config, measure=False, by_hand=by_hand)
-        return before._look(card, frame, wanted, None, None, "en", request)
+        return card._follow(_Check(by_hand=by_hand, config=config), None, None, request, waits=False)
 
     pressed = look(tiny_config, by_hand=True)
-    assert not next(pressed)["check"]["visible"]
+    assert not next(pressed)[card.check]["visible"]
     changed = look(tiny_config.with_settings({"lora.r": 2}), by_hand=False)
     seen = [next(changed)]
     with pytest.raises(Replaced):
         list(pressed)
     seen += changed
 
-    assert [update["check"]["visible"] for update in seen if "check" in update][-1]
+    assert [update[card.check]["visible"] for update in seen if card.check in update][-1]

@@ -1,12 +1,10 @@
-"""What browsers get besides Gradio's files: the index in place of its search for a component, and the font."""
+"""What browsers get in place of Gradio's script: an index for its search for a component, and a tree made once."""
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from gradio.routes import BUILD_PATH_LIB
-from playwright.sync_api import expect
 
 from studio.ui import browser_scripts
 
@@ -14,47 +12,38 @@ from studio.ui import browser_scripts
 @pytest.fixture
 def script() -> str:
     """Gradio's script as it is installed; fails where a new Gradio searches in another way."""
-    [path] = [Path(BUILD_PATH_LIB) / name for name in browser_scripts.indexed_scripts()]
+    return _gradio("core-")
+
+
+def _gradio(start: str) -> str:
+    """Return the script of Gradio whose name starts so, of those that are changed."""
+    [path] = [Path(BUILD_PATH_LIB) / name for name in browser_scripts.changed() if name.startswith(start)]
     return path.read_text(encoding="utf-8")
 
 
+def test_all_that_is_changed_stands_in_the_script_once(script):
+    assert [script.count(old) for old in browser_scripts._CHANGES] == [1] * 5
+    assert len(browser_scripts._SEARCH.findall(script)) == 1
+
+
+@pytest.mark.parametrize("old", browser_scripts._CHANGES)
+def test_another_script_is_not_changed_in_part(script, old):
+    other = script.replace(old, "")
+    assert browser_scripts.with_changes(other) == other
+
+
 def test_the_page_gets_the_script_with_the_index(page_url, script):
-    [name] = browser_scripts.indexed_scripts()
+    [name] = [name for name in browser_scripts.changed() if name.startswith("core-")]
 
     served = httpx.get(f"{page_url}assets/{name}")
 
     assert served.status_code == 200
     assert served.headers["content-type"].startswith("text/javascript")
     assert served.headers["content-encoding"] == "gzip"
-    assert served.text == browser_scripts.with_index(script) != script
-    others = [path.name for path in Path(BUILD_PATH_LIB).glob("*.js") if path.name != name]
+    assert served.text == browser_scripts.with_changes(script) != script
+    others = [path.name for path in Path(BUILD_PATH_LIB).glob("*.js") if path.name not in browser_scripts.changed()]
     assert httpx.get(f"{page_url}assets/{others[0]}").content == (Path(BUILD_PATH_LIB) / others[0]).read_bytes()
     assert httpx.get(f"{page_url}assets/missing.js").status_code == 404
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(("locale", "parts"), [("en-US", {"latin"}), ("ko-KR", {"latin", "page"})])
-def test_the_page_brings_its_font_in_parts(page_url, browser, locale, parts):
-    page = browser.new_context(locale=locale).new_page()
-    requests = []
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(page_url)
-    expect(page.locator("#device")).to_contain_text("ⓘ")
-    page.evaluate("document.fonts.ready.then(() => 0)")
-    faces = page.evaluate("[...document.fonts].filter(face => face.status === 'loaded').map(face => face.family)")
-
-    loaded = [urlsplit(url).path.rpartition("/")[2] for url in requests if ".woff2" in url]
-    assert {face.strip('"') for face in faces} == {"Restyle Sans"}
-    assert {name.partition("-")[0] for name in loaded} == parts
-    assert {urlsplit(url).netloc for url in requests if not url.startswith("data:")} == {urlsplit(page_url).netloc}
-    served = httpx.get(f"{page_url}assets/{loaded[0]}")
-    assert (served.headers["content-type"], served.content[:4]) == ("font/woff2", b"wOF2")
-    assert "immutable" in served.headers["cache-control"]
-    assert sum(map(len, browser_scripts.fonts().values())) < 500_000
-
-    page.locator("h1").evaluate("heading => { heading.append('뷁'); return document.fonts.ready.then(() => 0) }")
-    page.wait_for_function("[...document.fonts].filter(face => face.status === 'loaded').length > " + str(len(faces)))
-    assert any("rest-" in url for url in requests)
 
 
 def test_the_index_gives_the_answers_of_the_search_while_the_tree_changes(browser, script):
@@ -85,8 +74,47 @@ def test_the_index_gives_the_answers_of_the_search_while_the_tree_changes(browse
             both[1](tree, null);
             return { answers, visits };
         }""",
-        [search[1], search[0], browser_scripts.with_index(search[0])],
+        [search[1], search[0], browser_scripts._INDEXED_SEARCH.format(name=search[1])],
     )
 
     assert [search for search, _ in answers["answers"]] == [index for _, index in answers["answers"]]
     assert answers["visits"] == 1  # of the component alone
+
+
+def test_the_events_of_a_component_are_those_that_gradio_finds(browser, script):
+    answers = browser.new_page().evaluate(
+        """parts => {
+            const [plain, changed] = parts.map(body => {
+                const of = Object.assign(Object.create(null), { find: new Function('e', 't', body) });
+                return (id, events) => of.find({ id, props: { shared_props: {} } }, events).props.shared_props;
+            });
+            const first = [
+                { targets: [[1, 'click'], [2, 'change'], [1, 'change']] }, { targets: [] },
+                { targets: [[1, 'click']] }, { targets: [[3, '']] }, { targets: [[null, 'load']] },
+            ];
+            const answers = [];
+            for (const events of [first, [{ targets: [[2, 'input']] }], first])
+                for (const id of [1, 2, 3, 4]) answers.push([plain(id, events), changed(id, events)]);
+            return answers;
+        }""",
+        [browser_scripts._EVENTS, browser_scripts._EVENTS_BY_COMPONENT],
+    )
+
+    assert [plain for plain, _ in answers] == [changed for _, changed in answers]
+    assert answers[0][0] == {"attached_events": ["click", "click"]}
+
+
+def test_a_plain_template_is_its_value_and_all_others_are_compiled(browser):
+    assert len(browser_scripts._TEMPLATE.findall(_gradio("HTML-"))) == 1
+    changed = f"function fill(e,t,n=`html`){{{browser_scripts._PLAIN_TEMPLATE}return compiled(e)}}"
+
+    answers = browser.new_page().evaluate(
+        """changed => {
+            const fill = new Function('compiled', `${changed}; return fill`)(template => `compiled ${template}`);
+            return [fill('${value}', { value: '<b>`1`</b>' }), fill('${value}', { value: null }), fill('', {}, 'css'),
+                    fill('{{value}}', {}), fill(' ${value}', { value: 1 })];
+        }""",
+        changed,
+    )
+
+    assert answers == ["<b>`1`</b>", "null", "", "compiled {{value}}", "compiled  ${value}"]

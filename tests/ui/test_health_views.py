@@ -111,10 +111,10 @@ def test_the_split_tells_both_sides():
 
 def test_jumps_find_the_longest_the_shortest_and_the_worst_row():
     cut = Problem("answer_cut", 1, [77])
-    assert data_state.jump("longest", DataState(), report()) == 9
-    assert data_state.jump("shortest", DataState(), report()) == 1
-    assert data_state.jump("worst", DataState(), report(DUPLICATE, cut)) == 77
-    assert data_state.jump("worst", DataState(), report(DUPLICATE)) == 10
-    assert data_state.jump("worst", DataState(), report()) == 5  # the least of it is trained
-    assert data_state.jump("longest", DataState(), None) is None
-    assert data_state.jump("longest", DataState(), SimpleNamespace(problems=[], lengths=None)) is None
+    assert data_state.jump("longest", report()) == 9
+    assert data_state.jump("shortest", report()) == 1
+    assert data_state.jump("worst", report(DUPLICATE, cut)) == 77
+    assert data_state.jump("worst", report(DUPLICATE)) == 10
+    assert data_state.jump("worst", report()) == 5  # the least of it is trained
+    assert data_state.jump("longest", None) is None
+    assert data_state.jump("longest", SimpleNamespace(problems=[], lengths=None)) is None

@@ -1,11 +1,16 @@
 """Prompts of the user's own in a browser: from a file or pasted, compared at once, and kept with the run."""
 
 import re
+import threading
 
 import pytest
+from asking import GREEDY
 from playwright.sync_api import expect
 
+from studio import gpu
+from studio.compare.columns import CompareRequest
 from studio.i18n import text
+from studio.ui.tabs import own_prompts
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -45,3 +50,22 @@ def test_a_list_of_prompts_is_read_compared_and_kept_with_the_run(page_url, brow
     expect(page.locator("#own-prompts textarea")).to_have_value("What is 3?\n<b>hi</b>")
     expect(go).to_be_enabled()
     page.wait_for_function("document.documentElement.scrollWidth <= 390")
+
+
+def test_a_list_typed_while_the_kept_one_is_read_stays(page_url, browser, finished_run, monkeypatch):
+    gpu.thread().compare(CompareRequest(finished_run.id, ("kept",), GREEDY), batch=True).result()
+    read, is_read, may_answer = own_prompts._text, threading.Event(), threading.Event()
+    monkeypatch.setattr(own_prompts, "_text", lambda batch: (is_read.set(), may_answer.wait(60), read(batch))[-1])
+    page = browser.new_context(locale="en-US").new_page()
+    page.goto(page_url)
+    page.get_by_role("tab", name=text("ui.tabs.compare")).click()
+    page.get_by_role("tab", name=text("ui.compare.tabs.prompts")).click()
+    written = page.locator("#own-prompts textarea")
+    while not is_read.is_set():
+        page.wait_for_timeout(50)
+
+    written.fill("typed")
+    may_answer.set()
+    expect(page.locator("#own-prompts-table tbody th")).to_have_text(["kept"])
+    page.wait_for_timeout(500)
+    expect(written).to_have_value("typed")

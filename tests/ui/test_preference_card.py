@@ -72,7 +72,7 @@ def test_votes_are_counted_and_trained_on(browser, voted, page_url):
 def test_a_change_event_of_the_same_run_takes_no_count_back():
     with gr.Blocks() as blocks:
         head, card = SimpleNamespace(run=gr.Dropdown()), PreferenceCard(Words("en"))
-        card.connect(head, None)
+        card.connect(head)
     clear = next(function.fn for function in blocks.fns.values() if function.targets[0][1] == "change")
     assert clear("run", "run") == gr.skip()
     assert clear("other", "run")[card.counted] == ""

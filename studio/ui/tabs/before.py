@@ -14,244 +14,176 @@ from studio.i18n import message
 from studio.ui import before_views, scanning, views
 from studio.ui.before_views import Rate
 from studio.ui.failures import message_of, show_errors
+from studio.ui.form import Form
 from studio.ui.frame import Frame
 from studio.ui.page import browser_state, view
 from studio.ui.words import Words
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
 SETTLED = 0.3
-"""Seconds that the verdict waits by itself for the Data tab to begin its scan of the same rows."""
+"""Seconds that a check which nobody has asked for waits for the Data tab to begin its scan of the same rows."""
 
 
 @dataclass(frozen=True)
-class Before:
-    """The card's components."""
+class _Check:
+    """What is checked."""
 
-    start: gr.Button
-    """Off while something stands in its way."""
-    blocked: gr.HTML
-    """What that is, beside it."""
-    check: gr.Button
-    measure: gr.Button
-    cancel: gr.Button
-    progress: gr.HTML
-    said: gr.HTML
-    found: gr.State
-    """The preflight and what was measured, or a message in their place, to be said again in another language."""
-    asked: gr.State
-    """The settings that `found` is about."""
-    looking: gr.State
-    """The settings that were looked at last, also while that goes on; None where it was cancelled."""
-    price: gr.Number
-    currency: gr.Textbox
-    remembered: gr.BrowserState
-    tab: gr.Tab | None
-    """Where the card stands."""
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What is to be found out."""
-
-    config: RunConfig
-    measure: bool
-    by_hand: bool
+    measures: bool = False
+    """Whether two steps are tried."""
+    by_hand: bool = False
     """Whether somebody has pressed a button for it, who may cancel it."""
+    config: RunConfig | None = None
+    """The settings, once the form was read."""
 
 
-def build(words: Words, start: gr.Button, blocked: gr.HTML) -> Before:
-    """Build the card inside the current Blocks; `start` and `blocked` are where a run is started."""
-    with gr.Column(elem_classes="card", elem_id="before-card"):
-        with gr.Row(elem_classes="card-head", equal_height=True):
-            words.heading("ui.before.title")
-            with gr.Row(elem_classes="stepper"):
-                check = words.make(gr.Button, text="ui.before.check", size="sm", min_width=96)
-                measure = words.make(gr.Button, text="ui.before.measure", size="sm", min_width=96)
-                cancel = words.make(gr.Button, text="ui.before.cancel", size="sm", min_width=96, visible=False)
-        progress = gr.HTML(elem_id="before-progress")
-        said = words.make(gr.HTML, text="ui.before.none", frame='<p class="empty">{}</p>', elem_id="before")
-        with words.make(gr.Accordion, label="ui.before.rate", open=False), gr.Row(elem_id="rate"):
-            price = words.make(
-                gr.Number, label="ui.before.price", info="ui.before.price_help", value=None, minimum=0, step=0.1
-            )
-            currency = words.make(
-                gr.Textbox, label="ui.before.currency", info="ui.before.currency_help", max_lines=1, max_length=12
-            )
-    remembered = browser_state([None, ""], "restyle-price")
-    states = gr.State(None), gr.State(None), gr.State(None)
-    return Before(start, blocked, check, measure, cancel, progress, said, *states, price, currency, remembered, _tab())
+class BeforeCard:
+    """Says what is known of the run that the form describes: by itself whenever the form has settled, or by a press."""
 
+    def __init__(self, words: Words, form: Form, start: gr.Button, blocked: gr.HTML):
+        """Build the card inside the current Blocks; `start` and `blocked` are where a run is started."""
+        self.language, self._form = words.language, form
+        self.start, self.blocked = start, blocked
+        with gr.Column(elem_classes="card", elem_id="before-card"):
+            with gr.Row(elem_classes="card-head", equal_height=True):
+                words.heading("ui.before.title")
+                with gr.Row(elem_classes="stepper"):
+                    self.check = words.make(gr.Button, text="ui.before.check", size="sm", min_width=96)
+                    self.measure = words.make(gr.Button, text="ui.before.measure", size="sm", min_width=96)
+                    self.cancel = words.make(gr.Button, text="ui.before.cancel", size="sm", min_width=96, visible=False)
+            self.progress = gr.HTML(elem_id="before-progress")
+            self.summary = words.make(gr.HTML, text="ui.before.none", frame='<p class="empty">{}</p>', elem_id="before")
+            with words.make(gr.Accordion, label="ui.before.rate", open=False), gr.Row(elem_id="rate"):
+                price = words.make(
+                    gr.Number, label="ui.before.price", info="ui.before.price_help", value=None, minimum=0, step=0.1
+                )
+                currency = words.make(
+                    gr.Textbox, label="ui.before.currency", info="ui.before.currency_help", max_lines=1, max_length=12
+                )
+        self.rate = [price, currency]
+        self.kept_rate = browser_state([None, ""], "restyle-price")
+        self.verdict = gr.State(None)
+        """The preflight and what was measured, or a message in their place."""
+        self.checked = gr.State(None)
+        """The settings that the verdict is about."""
+        self.checking = gr.State(None)
+        """The settings that were checked last, also while that goes on; None where it was cancelled."""
+        self.of_verdict = [self.summary, start, blocked, *form.reasons.values()]
+        buttons = [self.check, self.measure, self.cancel]
+        self.outputs = [*buttons, *self.of_verdict, self.progress, self.verdict, self.checked, self.checking]
+        block = Context.block
+        while block is not None and not isinstance(block, gr.Tab):
+            block = block.parent
+        self.tab = block
+        """Where the card stands."""
 
-def _tab() -> gr.Tab | None:
-    block = Context.block
-    while block is not None and not isinstance(block, gr.Tab):
-        block = block.parent
-    return block
+    def render(self, verdict: Any, rate: Rate | None) -> dict[Any, Any]:
+        """Return what says a verdict, on the card and beside the settings that it decided."""
+        return {
+            self.summary: before_views.summary(verdict, self.language, rate),
+            self.start: gr.update(interactive=not before_views.blocks(verdict)),
+            self.blocked: before_views.blocked(verdict, self.language),
+            **{part: before_views.reason(path, verdict, self.language) for path, part in self._form.reasons.items()},
+        }
 
+    def _buttons(self, can_cancel: bool) -> dict[Any, Any]:
+        return {
+            self.check: gr.update(visible=not can_cancel),
+            self.measure: gr.update(visible=not can_cancel),
+            self.cancel: gr.update(visible=can_cancel),
+        }
 
-def connect(card: Before, frame: Frame, token: gr.Textbox) -> None:
-    """Connect the card's buttons; `token` is for asking the Hub about a model that is not here."""
-    language = frame.language
-    root = Context.root_block
-    assert root is not None
+    def connect(self, frame: Frame, token: gr.Textbox, changed: Any) -> None:
+        """Connect the events: the card follows the event `changed`, and asks the Hub with `token`."""
+        language, form = self.language, self._form
 
-    def looker(measure: bool) -> Callable[..., Iterator[dict[Any, Any]]]:
-        @view(card.found, card.asked)
+        def checker(pressed: _Check | None) -> Callable[..., Iterator[dict[Any, Any]]]:
+            """Return the handler of a button for such a check; without one, of the check that begins by itself.
+
+            A check that was asked for is made again by itself for the settings as they are now.
+            """
+
+            @view(self.verdict, self.checked)
+            @show_errors(language)
+            def check(
+                request: gr.Request, checked: Any, checking: Any, price: Any, currency: Any, base: RunConfig, *rest: Any
+            ) -> Iterator[dict[Any, Any]]:
+                *values, token = rest
+                session, rate = _session(request), Rate.of(price, currency)
+                try:
+                    config = form.read(values, base)
+                except StudioError as error:
+                    if pressed:
+                        raise
+                    scanning.drop(session)
+                    problems = error.problems if isinstance(error, ConfigError) else ()
+                    verdict = before_views.Invalid(problems or (error.message,))
+                    nothing = {self.checked: None, self.checking: None, self.progress: ""}
+                    yield {**nothing, **self._buttons(False), self.verdict: verdict, **self.render(verdict, rate)}
+                    return
+                running = scanning.subject(session)
+                if not pressed and config in (checked, checking, running and running.config):  # two steps of it, say
+                    yield {self.progress: gr.skip()}
+                    return
+                work = replace(pressed or running or _Check(), config=config)
+                yield from self._follow(work, token, rate, request, waits=not pressed)
+
+            return check
+
+        def cancel(request: gr.Request) -> None:
+            scanning.cancel(_session(request))
+
         @show_errors(language)
-        def look(
-            request: gr.Request, price: Any, currency: Any, base: RunConfig, *given: Any
-        ) -> Iterator[dict[Any, Any]]:
-            *values, token = given
-            wanted = _Wanted(frame.form.read(values, base), measure, by_hand=True)
-            yield from _look(card, frame, wanted, token, Rate.of(price, currency), language, request)
+        def show(verdict: Any, price: Any, currency: Any) -> dict[Any, Any]:
+            return self.render(verdict, Rate.of(price, currency))
 
-        return look
+        inputs = [self.checked, self.checking, *self.rate, frame.base, *form.components, token]
+        self.check.click(checker(_Check(by_hand=True)), inputs, self.outputs, **QUIET)
+        self.measure.click(checker(_Check(measures=True, by_hand=True)), inputs, self.outputs, **QUIET)
+        changed.then(checker(None), inputs, self.outputs, trigger_mode="multiple", **QUIET)
+        self.cancel.click(cancel, None, None, **QUIET)
+        last = {"trigger_mode": "always_last", **QUIET}
+        gr.on([part.change for part in self.rate], show, [self.verdict, *self.rate], self.of_verdict, **last)
+        gr.on([part.input for part in self.rate], lambda price, currency: [price or None, currency],
+              self.rate, self.kept_rate, **last)  # fmt: skip
+        assert Context.root_block is not None
+        Context.root_block.load(lambda kept: list(kept), self.kept_rate, self.rate, **QUIET)
 
-    def cancel(request: gr.Request) -> None:
-        scanning.cancel(_session(request))
+    def _follow(
+        self, check: _Check, token: str | None, rate: Rate | None, request: gr.Request, waits: bool
+    ) -> Iterator[dict[Any, Any]]:
+        """Check in the background; what was said before stays until something new is known.
 
-    @show_errors(language)
-    def say(found: Any, price: Any, currency: Any) -> dict[Any, Any]:
-        return _shown(card, frame, found, Rate.of(price, currency), language)
+        Where it `waits`, it does so until the form has settled and the Data tab's scan of the same rows is done, and
+        fetches nothing.
+        """
+        session, config, language = _session(request), check.config, self.language
+        assert config is not None
 
-    def remember(price: Any, currency: Any) -> list[Any]:
-        return [price or None, currency]
+        def run(going: scanning.OnProgress) -> Any:
+            from studio import gpu
+            from studio.data import source
+            from studio.train import preflight
 
-    def recall(remembered: list[Any]) -> list[Any]:
-        return list(remembered)
+            if waits:
+                _settle(going, str(request.session_hash))
+                if not source.is_local(config.data):
+                    return message("ui.before.no_data")
+            report = preflight.check(config, gpu.thread().free_memory(), going, (token or "").strip() or None)
+            if not check.measures or report.blocks or report.plan is None:
+                return report, None
+            return report, _result(gpu.thread().measure(config), going)
 
-    rate = [card.price, card.currency]
-    inputs = [*rate, frame.base, *frame.form.components, token]
-    outputs = _of_look(card, frame)
-    card.check.click(looker(False), inputs, outputs, **QUIET)
-    card.measure.click(looker(True), inputs, outputs, **QUIET)
-    card.cancel.click(cancel, None, None, **QUIET)
-    said = [card.said, card.start, card.blocked, *frame.form.reasons.values()]
-    gr.on([card.price.change, card.currency.change], say, [card.found, *rate],
-          said, trigger_mode="always_last", **QUIET)  # fmt: skip
-    gr.on([card.price.input, card.currency.input], remember, rate, card.remembered, trigger_mode="always_last", **QUIET)
-    root.load(recall, card.remembered, rate, **QUIET)
-
-
-def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
-    """Look for the verdict by itself after the event `changed`.
-
-    What somebody has asked for meanwhile is asked again for the settings as they are now.
-    """
-    language = frame.language
-
-    @view(card.found, card.asked)
-    @show_errors(language)
-    def look(
-        request: gr.Request,
-        asked: Any,
-        looking: Any,
-        price: Any,
-        currency: Any,
-        base: RunConfig,
-        *given: Any,
-    ) -> Iterator[Any]:
-        *values, token = given
-        rate = Rate.of(price, currency)
-        try:
-            config = frame.form.read(values, base)
-        except StudioError as error:
-            scanning.drop(_session(request))
-            problems = error.problems if isinstance(error, ConfigError) else ()
-            told = _render(card, frame, before_views.Invalid(problems or (error.message,)), rate, language)
-            yield {card.asked: None, card.looking: None, card.progress: "", **_buttons(card, looking=False), **told}
-            return
-        before = scanning.subject(_session(request))
-        if config in (asked, looking, before and before.config):  # two steps of it are tried, say
-            yield {card.progress: gr.skip()}
-            return
-        wanted = replace(before, config=config) if before else _Wanted(config, measure=False, by_hand=False)
-        yield from _look(card, frame, wanted, token, rate, language, request, by_itself=True)
-
-    inputs = [
-        card.asked,
-        card.looking,
-        card.price,
-        card.currency,
-        frame.base,
-        *frame.form.components,
-        token,
-    ]
-    outputs = _of_look(card, frame)
-    changed.then(look, inputs, outputs, trigger_mode="multiple", **QUIET)
-
-
-def _of_look(card: Before, frame: Frame) -> list[Any]:
-    buttons = [card.check, card.measure, card.cancel, card.start]
-    told = [card.blocked, card.progress, card.said, card.found, card.asked, card.looking]
-    return [*buttons, *told, *frame.form.reasons.values()]
-
-
-def _buttons(card: Before, looking: bool) -> dict[Any, Any]:
-    return {
-        card.check: gr.update(visible=not looking),
-        card.measure: gr.update(visible=not looking),
-        card.cancel: gr.update(visible=looking),
-    }
-
-
-def _render(card: Before, frame: Frame, found: Any, rate: Rate | None, language: str) -> dict[Any, Any]:
-    return {card.found: found, **_shown(card, frame, found, rate, language)}
-
-
-def _shown(card: Before, frame: Frame, found: Any, rate: Rate | None, language: str) -> dict[Any, Any]:
-    """Return what says what was found, on the card and beside the settings that it decided."""
-    reasons = frame.form.reasons.items()
-    return {
-        card.said: before_views.told(found, language, rate),
-        card.start: gr.update(interactive=not before_views.blocks(found)),
-        card.blocked: before_views.blocked(found, language),
-        **{part: before_views.reason(path, found, language) for path, part in reasons},
-    }
-
-
-def _look(
-    card: Before,
-    frame: Frame,
-    wanted: _Wanted,
-    token: str | None,
-    rate: Rate | None,
-    language: str,
-    request: gr.Request,
-    by_itself: bool = False,
-) -> Iterator[dict[Any, Any]]:
-    """Look at a run in the background; what was said before stays until something new is known.
-
-    By itself it waits until the form has settled and the Data tab's scan of the same rows is done, and fetches nothing.
-    """
-    session, config = _session(request), wanted.config
-
-    def check(going: scanning.OnProgress) -> Any:
-        from studio import gpu
-        from studio.data import source
-        from studio.train import preflight
-
-        if by_itself:
-            _settle(going, str(request.session_hash))
-            if not source.is_local(config.data):
-                return message("ui.before.no_data")
-        found = preflight.check(config, gpu.thread().free_memory(), going, (token or "").strip() or None)
-        if not wanted.measure or found.blocks or found.plan is None:
-            return found, None
-        return found, _result(gpu.thread().measure(config), going)
-
-    work = scanning.begin(session, check, wanted)
-    start = {card.start: gr.update(interactive=True), card.blocked: ""}  # what was in the way may be gone
-    start[card.looking] = config
-    yield {card.progress: _waiting(None, language), **_buttons(card, looking=wanted.by_hand), **start}
-    for share in scanning.follow(session, work):
-        yield {card.progress: _waiting(share, language)}
-    done = {card.progress: "", **_buttons(card, looking=False)}
-    if work.cancelled:
-        yield {**done, card.looking: None}
-    else:
-        found = work.result if work.error is None else message_of(work.error)
-        yield {**done, card.asked: config, **_render(card, frame, found, rate, language)}
+        work = scanning.begin(session, run, check)
+        may_start = {self.start: gr.update(interactive=True), self.blocked: ""}  # what was in the way may be gone
+        yield {self.progress: _bar(None, language), **self._buttons(check.by_hand), **may_start, self.checking: config}
+        for share in scanning.follow(session, work):
+            yield {self.progress: _bar(share, language)}
+        done = {self.progress: "", **self._buttons(False)}
+        if work.cancelled:
+            yield {**done, self.checking: None}
+        else:
+            verdict = work.result if work.error is None else message_of(work.error)
+            yield {**done, self.checked: config, self.verdict: verdict, **self.render(verdict, rate)}
 
 
 def _settle(going: scanning.OnProgress, data: str) -> None:
@@ -276,5 +208,5 @@ def _session(request: gr.Request) -> str:
     return f"{request.session_hash} before"
 
 
-def _waiting(share: float | None, language: str) -> str:
+def _bar(share: float | None, language: str) -> str:
     return views.bar(share, views.one_line(message("ui.before.looking"), language))

@@ -221,7 +221,7 @@ def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[poll
     )
     watches = [polling.Watch(find, inputs, show_news, inputs, views.measured)]
     if item is not None:
-        views.preferences.connect(answers, frame)
+        views.preferences.connect(answers)
         watches += [views.style.connect(answers, frame), views.prompts.connect(answers)[1]]
         offered = item.select(offer_runs, answers.run, answers.of_runs, **QUIET)
         for event in (offered, opened):

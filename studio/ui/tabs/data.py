@@ -141,7 +141,7 @@ def build(words: Words, form: Form, base: RunConfig) -> DataTab:
         form.adopt(path, gr.State(getattr(getattr(base.data, section), name)))
     with gr.Row(elem_classes="columns", elem_id="data-columns"):
         with gr.Column(scale=4, min_width=320):
-            source = _source(words, form, base)
+            source = _source(words, base)
             detected = _detected_card(words, form)
             variant = _prompt(words, form)
             split = _split(words, form, base)
@@ -164,7 +164,7 @@ def _chosen(words: Words, path: str, **settings: Any) -> gr.Radio:
     return words.make(gr.Radio, choices=options, **settings)
 
 
-def _source(words: Words, form: Form, base: RunConfig) -> Source:
+def _source(words: Words, base: RunConfig) -> Source:
     current = base.data.source
     with gr.Column(elem_classes="card"):
         words.heading("ui.source.title")

@@ -207,7 +207,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         if kind == "random":
             counted = state.rows or (checked.report and checked.report.rows) or len(state.cells)
             return random.randint(1, max(counted, 1))
-        number = data_state.jump(kind, state, checked.report)
+        number = data_state.jump(kind, checked.report)
         if number is None:
             raise DataError("ui.no_report")
         return number

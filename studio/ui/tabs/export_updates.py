@@ -158,6 +158,7 @@ def _details(
     if run is None or export is None:
         return {tab.result_card: gr.update(elem_classes=["card", "away"])}
     can_be = can_verify(export.kind)
+    folder = str(export.folder) if launch.is_local() else export.folder.name  # what the downloaded zip unpacks to
     return {
         tab.result_card: gr.update(elem_classes=["card"]),
         tab.verified: page.verified(export, can_be, now.is_checking, language),
@@ -168,15 +169,10 @@ def _details(
         ),
         tab.push.panel: gr.update(visible=export.kind in PUSHED),
         tab.push.go: gr.update(interactive=not now.is_running),
-        tab.usage: page.usage(export, instructions(export, _from(export), metadata.name_of(run)), language),
+        tab.usage: page.usage(export, instructions(export, folder, metadata.name_of(run)), language),
     }
 
 
 def place(export: SavedExport) -> str:
     """Return where an export lies: as a path on this machine, and only its end on a page that others reach too."""
     return str(export.folder) if launch.is_local() else f"{export.folder.parent.name}/{export.folder.name}"
-
-
-def _from(export: SavedExport) -> str:
-    """Return the folder for whoever uses it: the one here, or the one that the downloaded zip unpacks to."""
-    return str(export.folder) if launch.is_local() else export.folder.name

@@ -30,6 +30,8 @@ from studio.ui.words import Words
 KIND = "prompts"
 FILE_TYPES = [".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx"]
 _QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
+_UNLESS_WRITTEN = "(kept, written) => [written?.trim() || !kept ? undefined : kept]"
+"""Decides in the browser, which knows what has been typed by now."""
 
 
 class OwnPrompts:
@@ -72,6 +74,8 @@ class OwnPrompts:
             self.proof = gr.HTML(elem_id="own-prompts-proof")
         self.batch = gr.State(None)
         """The id of the batch in the table."""
+        self.kept_prompts = gr.Textbox(visible=False)
+        """The prompts of the run's newest batch, one a line: what an empty list is filled with."""
         self.outputs = [self.go, self.stop, self.progress, self.note, self.saved, self.table, self.proof, self.batch]
 
     def render(self, run_id: str | None, chosen: str | None = None) -> dict[Any, Any]:
@@ -146,10 +150,9 @@ class OwnPrompts:
                 jobs.stop(run_id, KIND)
 
         @show_errors(language)
-        def open_batches(run_id: str | None, written: str) -> dict[Any, Any]:
-            batch = next(iter(_batches(run_id)), None)
-            text = gr.skip() if (written or "").strip() or batch is None else _text(batch)
-            return {**self.render(run_id), self.prompts: text}
+        def open_batches(run_id: str | None) -> dict[Any, Any]:
+            newest = next(iter(_batches(run_id)), None)
+            return {**self.render(run_id), self.kept_prompts: _text(newest) if newest else ""}
 
         @show_errors(language)
         def reopen_batch(run_id: str | None, chosen: str | None) -> dict[Any, Any]:
@@ -173,7 +176,10 @@ class OwnPrompts:
         self.stop.click(stop, tab.run, None, concurrency_limit=None, **_QUIET)
         self.file.upload(read, self.file, [self.prompts, self.note], **_QUIET)
         self.saved.input(reopen_batch, [tab.run, self.saved], every, **_QUIET, **last)
-        tab.run.change(open_batches, [tab.run, self.prompts], every, cancels=[event], **_QUIET, **last)
+        opened = [*self.outputs, self.kept_prompts]
+        tab.run.change(open_batches, tab.run, opened, cancels=[event], **_QUIET, **last).then(
+            None, [self.kept_prompts, self.prompts], self.prompts, js=_UNLESS_WRITTEN
+        )
         return event, polling.Watch(
             lambda request, run_id: find(run_id), [tab.run], show, [tab.run, self.batch], every[:-1]
         )

@@ -8,7 +8,6 @@ from studio import runs
 from studio.runs import metadata
 from studio.ui import ballot_views as views
 from studio.ui.failures import show_errors
-from studio.ui.frame import Frame
 from studio.ui.page import view
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.words import Words
@@ -41,7 +40,7 @@ class PreferenceCard:
         """What the card's events change."""
         return [self.counted, self.start, self.of_run]
 
-    def connect(self, head: CompareTab, frame: Frame) -> None:
+    def connect(self, head: CompareTab) -> None:
         """Connect the buttons to the run that is chosen."""
         language = self.language
 

@@ -15,12 +15,12 @@ from studio.ui import preset_choices, recipe_views, settings_file, uploads
 from studio.ui.failures import show_errors, silent
 from studio.ui.form import Form, to_values
 from studio.ui.frame import Frame
-from studio.ui.tabs import before, model_choice, settings_text, suggesting
-from studio.ui.tabs.before import Before
+from studio.ui.tabs import model_choice, settings_text
+from studio.ui.tabs.before import BeforeCard
 from studio.ui.tabs.data_events import in_use
 from studio.ui.tabs.model_choice import ModelChoice
 from studio.ui.tabs.settings_text import SettingsText
-from studio.ui.tabs.suggesting import Suggesting
+from studio.ui.tabs.suggesting import SuggestCard
 from studio.ui.words import Words, class_of
 
 _FIELDS = dict(fields())
@@ -54,7 +54,7 @@ class Recipe:
     builtin: gr.Button
     """Loads the preset with the built-in model in the place of its own."""
     model: ModelChoice
-    suggesting: Suggesting
+    suggesting: SuggestCard
     changed: gr.HTML
     search: gr.Textbox
     matches: gr.HTML
@@ -69,7 +69,7 @@ class Recipe:
 def build(words: Words, form: Form, preset_name: str | None) -> Recipe:
     """Build the card inside the current Blocks."""
     with gr.Column(elem_classes="card"):
-        suggest = suggesting.build(words)
+        suggest = SuggestCard(words)
         preset = words.make(
             gr.Radio,
             label="ui.recipe.preset",
@@ -120,7 +120,7 @@ def _pairs(form: Form, paths: list[str]) -> None:
 
 def connect(
     recipe: Recipe,
-    card: Before,
+    card: BeforeCard,
     frame: Frame,
     of_source: list[Any],
     show_source: Callable[[RunConfig | None], dict[Any, Any]],
@@ -129,7 +129,7 @@ def connect(
 ) -> Any:
     """Connect the card's events; returns the one after which the data set is to be read again.
 
-    `own` is as `suggesting.connect` takes it. `show_source` makes the controls `of_source` show where the rows of a
+    `own` is as `SuggestCard.connect` takes it. `show_source` makes the controls `of_source` show where the rows of a
     config come from; without a config, they ask for rows of the user's own. `card` is told of every change of the
     form, so that its verdict follows. `chosen` is an event that has set the preset from elsewhere.
     """
@@ -234,8 +234,8 @@ def connect(
     gr.on([*events, recipe.preset.change], None, None, None, js=_SETTLED)
     asks = [recipe.settled.click, *([card.tab.select] if card.tab else [])]
     changed = gr.on(asks, say_changes, inputs, outputs, trigger_mode="always_last", **QUIET)
-    before.watch(card, frame, recipe.model.token, changed)
+    card.connect(frame, recipe.model.token, changed)
     recipe.search.change(find, recipe.search, recipe.matches, trigger_mode="always_last", **QUIET)
     settings_text.connect(recipe.text, frame, take, [*filled, recipe.preset])
-    suggesting.connect(recipe.suggesting, frame, fill, filled, changed, own)
+    recipe.suggesting.connect(frame, fill, filled, changed, own)
     return recipe.loaded.change(lambda: None, None, None, **QUIET)

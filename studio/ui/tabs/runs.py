@@ -136,7 +136,10 @@ def build(words: Words) -> RunsTab:
                 state = words.make(
                     gr.Dropdown,
                     label="ui.runs.state",
-                    choices={name: _state_key(name) for name in runs_views.STATES},
+                    choices={
+                        name: f"ui.runs.states.{name}" if name in ("all", "alive") else f"state.{name}"
+                        for name in runs_views.STATES
+                    },
                     value=runs_views.STATES[0],
                     scale=1,
                     min_width=160,
@@ -194,10 +197,6 @@ def build(words: Words) -> RunsTab:
         parts=parts,
         page=page,
     )
-
-
-def _state_key(name: str) -> str:
-    return f"ui.runs.states.{name}" if name in ("all", "alive") else f"state.{name}"
 
 
 def _chart(words: Words, name: str, frame: Any, colours: dict[str, str]) -> gr.LinePlot:

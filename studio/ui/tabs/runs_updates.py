@@ -65,7 +65,7 @@ def updates(tab: RunsTab, query: RunsQuery, kind: str, language: str, session: R
     if is_open:
         values, props = _page(is_open, language)
     else:
-        values, props = _list(tab, summaries, now, kind, language, before)
+        values, props = _list(summaries, now, kind, language, before)
     values |= {"open": now.open}
     props |= {"list": column_visibility(is_open is None), "page_column": column_visibility(is_open is not None)}
     fresh: dict[Any, Any] = {}
@@ -98,7 +98,7 @@ def _known(props: dict[str, Any]) -> Any:
 
 
 def _list(
-    tab: RunsTab, summaries: list[Summary], query: RunsQuery, kind: str, language: str, before: RunsSession
+    summaries: list[Summary], query: RunsQuery, kind: str, language: str, before: RunsSession
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     matching = runs_views.listed(summaries, query)
     deleted = trash.deleted_runs()

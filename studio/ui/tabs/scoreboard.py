@@ -112,14 +112,12 @@ def render(
         tab.sentence: f'<p class="told">{views.sentence(board, language)}</p>{views.measured_at(evaluation, language)}',
         tab.measures: views.measures(board, language) or views.empty("ui.score.later", language),
         tab.forgetting_title: gr.update(visible=forgetting is not None),
-        tab.forgetting: _forgetting(forgetting, language),
+        tab.forgetting: f"<p>{views.sentence(forgetting, language)}</p>{views.measures(forgetting, language)}"
+        if forgetting
+        else "",
         tab.unit: f'<p class="hint">{views.unit(evaluation, language)}</p>',
         tab.rows: views.rows(evaluation, order, language),
     }
-
-
-def _forgetting(board: Any, language: str) -> str:
-    return f"<p>{views.sentence(board, language)}</p>{views.measures(board, language)}" if board else ""
 
 
 def stands(

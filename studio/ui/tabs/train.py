@@ -14,9 +14,9 @@ from studio.ui.failures import box, show_errors
 from studio.ui.following import Following, follow
 from studio.ui.form import Form
 from studio.ui.frame import Frame
-from studio.ui.tabs import before, curves, log, notify, recipe, run_queue, strip
+from studio.ui.tabs import curves, log, notify, recipe, run_queue, strip
 from studio.ui.tabs import stopping as stopping_card
-from studio.ui.tabs.before import Before
+from studio.ui.tabs.before import BeforeCard
 from studio.ui.tabs.curves import Curves
 from studio.ui.tabs.log import Log
 from studio.ui.tabs.recipe import Recipe
@@ -41,7 +41,7 @@ class TrainTab:
     try_now: gr.Button
     ways: gr.HTML
     apply: gr.Button
-    before: Before
+    before: BeforeCard
     why: gr.HTML
     status: gr.HTML
     failure: gr.HTML
@@ -125,7 +125,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
         with gr.Column(scale=6, min_width=320):
             chosen = recipe.build(words, form, preset_name)
         with gr.Column(scale=5, min_width=320):
-            checks = before.build(words, start, blocked)
+            checks = BeforeCard(words, form, start, blocked)
     return TrainTab(
         recipe=chosen,
         start=start,
@@ -240,7 +240,6 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
     language = frame.language
     form = frame.form
     strip.connect(tab.strip, frame)
-    before.connect(tab.before, frame, tab.recipe.model.token)
     curves.connect(tab.curves, frame)
     log.connect(tab.log, frame)
     run_queue.connect(tab.waiting, frame)
@@ -284,5 +283,5 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
     of_hub = [tab.remote.token] if tab.remote else []
     tab.resume.click(resume, [*followed, *of_hub], show_run_outputs, **quiet)
     if tab.remote:
-        checked = [tab.before.found, tab.before.asked]
+        checked = [tab.before.verdict, tab.before.checked]
         tab.remote.connect(frame, checked, tab.looks, show_run, show_run_outputs)
