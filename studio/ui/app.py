@@ -269,7 +269,7 @@ def _connect(
         )
     )
     of_source = [*data_tab.of_source, tabs]
-    read_data(recipe.connect(train_tab.recipe, train_tab.before, frame, of_source, show_source, own, chosen))
+    read_data(recipe.connect(train_tab.recipe, train_tab.preflight, frame, of_source, show_source, own, chosen))
     of_run = polling.Watch(
         find_news, [frame.following], show_run_news, [frame.following, *train_tab.looks], tick_outputs
     )

@@ -125,6 +125,6 @@ def _scripts(pattern: str) -> list[str]:
 
 def _parts(script: str) -> dict[str, list[str]]:
     """Return the parts that a script loads when they are needed, each with the names of all files that it needs."""
-    found = _FILES_OF_SCRIPT.search(script)
-    names = [name.strip('"`./') for name in found[1].split(",")] if found else []
+    match = _FILES_OF_SCRIPT.search(script)
+    names = [name.strip('"`./') for name in match[1].split(",")] if match else []
     return {part[1]: [names[int(place)] for place in part[2].split(",") if place] for part in _PART.finditer(script)}

@@ -48,7 +48,7 @@ def settings(port: int | None = None, address: str = "127.0.0.1", share: bool = 
     in the browser alone: a server that draws it would stand in front of the gate.
     """
     return {
-        **_look(),
+        **_appearance(),
         "server_name": address,
         "server_port": port,
         "share": share,
@@ -66,7 +66,7 @@ def settings(port: int | None = None, address: str = "127.0.0.1", share: bool = 
     }
 
 
-def _look() -> dict[str, Any]:
+def _appearance() -> dict[str, Any]:
     return {
         "theme": theme.theme(),
         "css": theme.css(),
@@ -148,7 +148,7 @@ def _mount(app: Any, guests: gr.Blocks, url: str) -> None:
     more = {"exception_handlers": {KeyError: _unknown}, "dependencies": [Depends(limits.require_own_session)]}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "SSR mode is not supported")  # it is off
-        gr.mount_gradio_app(app, guests, GUEST_PATH, max_file_size="1kb", app_kwargs=more, **_look())
+        gr.mount_gradio_app(app, guests, GUEST_PATH, max_file_size="1kb", app_kwargs=more, **_appearance())
     httpx.get(f"{url}{GUEST_PATH[1:]}/gradio_api/startup-events", timeout=60).raise_for_status()
 
 

@@ -13,7 +13,7 @@ from studio.ui import assets
 
 LEVEL = 5
 """Of compression: a page of 750 KB is one of 75 KB, 3 s less on a slow link."""
-MOST_KEPT = 16
+MOST_PAGES = 16
 _NAMES = ("", *LANGUAGES)
 """The last parts of the pages' paths."""
 _DECIDING = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server")
@@ -30,7 +30,7 @@ class Pages:
         """Serve `app`; `keeps` says whether a page is the same for all who may see it."""
         self._app, self._keeps = app, keeps
         self._others = GZipMiddleware(app, compresslevel=LEVEL)
-        self._kept: dict[Any, Response] = {}
+        self._pages: dict[Any, Response] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -46,11 +46,11 @@ class Pages:
         is_compressed = "gzip" in headers.get("accept-encoding", "")
         address = scope["scheme"], scope.get("root_path"), scope["path"], scope["query_string"]
         key = (*address, is_compressed, *map(headers.get, _DECIDING))
-        answer = self._kept.get(key)
+        answer = self._pages.get(key)
         if answer is None:
             answer = await self._answer(scope, receive, is_compressed)
             if self._keeps and answer.status_code == 200 and "set-cookie" not in answer.headers:
-                self._kept = dict([*self._kept.items(), (key, answer)][-MOST_KEPT:])
+                self._pages = dict([*self._pages.items(), (key, answer)][-MOST_PAGES:])
         await answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, is_compressed: bool) -> Response:

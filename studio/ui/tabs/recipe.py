@@ -16,9 +16,9 @@ from studio.ui.failures import show_errors, silent
 from studio.ui.form import Form, to_values
 from studio.ui.frame import Frame
 from studio.ui.tabs import model_choice, settings_text
-from studio.ui.tabs.before import BeforeCard
 from studio.ui.tabs.data_events import in_use
 from studio.ui.tabs.model_choice import ModelChoice
+from studio.ui.tabs.preflight_card import PreflightCard
 from studio.ui.tabs.settings_text import SettingsText
 from studio.ui.tabs.suggesting import SuggestCard
 from studio.ui.words import Words, class_of
@@ -120,7 +120,7 @@ def _pairs(form: Form, paths: list[str]) -> None:
 
 def connect(
     recipe: Recipe,
-    card: BeforeCard,
+    card: PreflightCard,
     frame: Frame,
     of_source: list[Any],
     show_source: Callable[[RunConfig | None], dict[Any, Any]],

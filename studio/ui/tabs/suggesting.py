@@ -130,8 +130,8 @@ class SuggestCard:
                 yield {self.status: gr.skip()}
                 return
             unwanted = {each.path for each in advice.suggestions} - {*chosen} if isinstance(advice, Advice) else ()
-            shown_for = None if isinstance(advice, Message) else config_of_advice  # what was in the way may be gone
-            unlike = running.config if running else shown_for
+            config_on_page = None if isinstance(advice, Message) else config_of_advice  # the block may be gone
+            unlike = running.config if running else config_on_page
             yield from search(values, base, unwanted, request, unlike, fetch=running is not None and running.fetch)
 
         def search(

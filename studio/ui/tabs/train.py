@@ -9,16 +9,16 @@ import gradio as gr
 
 from studio.config import RunConfig
 from studio.i18n import text
-from studio.ui import before_views, hosts, status_views
+from studio.ui import hosts, preflight_views, status_views
 from studio.ui.failures import box, show_errors
 from studio.ui.following import Following, follow
 from studio.ui.form import Form
 from studio.ui.frame import Frame
 from studio.ui.tabs import curves, log, notify, recipe, run_queue, strip
 from studio.ui.tabs import stopping as stopping_card
-from studio.ui.tabs.before import BeforeCard
 from studio.ui.tabs.curves import Curves
 from studio.ui.tabs.log import Log
+from studio.ui.tabs.preflight_card import PreflightCard
 from studio.ui.tabs.recipe import Recipe
 from studio.ui.tabs.remote_card import RemoteCard
 from studio.ui.tabs.run_queue import RunQueue
@@ -41,7 +41,7 @@ class TrainTab:
     try_now: gr.Button
     ways: gr.HTML
     apply: gr.Button
-    before: BeforeCard
+    preflight: PreflightCard
     why: gr.HTML
     status: gr.HTML
     failure: gr.HTML
@@ -125,7 +125,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
         with gr.Column(scale=6, min_width=320):
             chosen = recipe.build(words, form, preset_name)
         with gr.Column(scale=5, min_width=320):
-            checks = BeforeCard(words, form, start, blocked)
+            checks = PreflightCard(words, form, start, blocked)
     return TrainTab(
         recipe=chosen,
         start=start,
@@ -136,7 +136,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
         try_now=try_now,
         ways=ways,
         apply=apply,
-        before=checks,
+        preflight=checks,
         why=why,
         status=status,
         failure=failure,
@@ -209,7 +209,7 @@ def buttons(tab: TrainTab, following: Following, language: str, chosen: str | No
         tab.pause: gr.update(visible=alive, interactive=not is_requested),
         **tab.stopping.render(following),
         tab.try_now: gr.update(visible=alive, interactive=tried, variant="primary" if tried else "secondary"),
-        tab.ways: before_views.suggestions(suggestions, language),
+        tab.ways: preflight_views.suggestions(suggestions, language),
         tab.apply: gr.update(visible=any(way.resumes for way in suggestions)),
         tab.why: _why(following, language),
         tab.failure: box(status.error if status else None, language),
@@ -283,5 +283,5 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
     of_hub = [tab.remote.token] if tab.remote else []
     tab.resume.click(resume, [*followed, *of_hub], show_run_outputs, **quiet)
     if tab.remote:
-        checked = [tab.before.verdict, tab.before.checked]
+        checked = [tab.preflight.verdict, tab.preflight.checked]
         tab.remote.connect(frame, checked, tab.looks, show_run, show_run_outputs)

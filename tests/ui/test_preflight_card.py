@@ -10,7 +10,7 @@ from studio import runs
 from studio.i18n import text
 from studio.runs import State
 from studio.train import preflight
-from studio.ui.tabs.before import BeforeCard
+from studio.ui.tabs.preflight_card import PreflightCard
 from tests.ui.test_journey import open_page, tab
 
 pytestmark = pytest.mark.timeout(300)
@@ -36,7 +36,7 @@ def test_a_check_tells_what_blocks_and_two_steps_are_tried(page_url, browser):
 
 @pytest.mark.long
 def test_a_look_that_begins_before_a_result_is_shown_does_not_replace_it(page_url, browser, monkeypatch):
-    render, check, typed = BeforeCard.render, preflight.check, threading.Event()
+    render, check, typed = PreflightCard.render, preflight.check, threading.Event()
 
     def render_late(card, verdict, rate):
         if isinstance(verdict, tuple) and verdict[1] is not None:
@@ -49,7 +49,7 @@ def test_a_look_that_begins_before_a_result_is_shown_does_not_replace_it(page_ur
             time.sleep(4)
         return check(*given)
 
-    monkeypatch.setattr(BeforeCard, "render", render_late)
+    monkeypatch.setattr(PreflightCard, "render", render_late)
     monkeypatch.setattr(preflight, "check", check_late)
     page = open_page(browser, page_url)
     tab(page, "train")

@@ -11,12 +11,12 @@ from gradio.context import Context
 from studio.config import RunConfig
 from studio.errors import ConfigError, StudioError
 from studio.i18n import message
-from studio.ui import before_views, scanning, views
-from studio.ui.before_views import Rate
+from studio.ui import preflight_views, scanning, views
 from studio.ui.failures import message_of, show_errors
 from studio.ui.form import Form
 from studio.ui.frame import Frame
 from studio.ui.page import browser_state, view
+from studio.ui.preflight_views import Rate
 from studio.ui.words import Words
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
@@ -36,7 +36,7 @@ class _Check:
     """The settings, once the form was read."""
 
 
-class BeforeCard:
+class PreflightCard:
     """Says what is known of the run that the form describes: by itself whenever the form has settled, or by a press."""
 
     def __init__(self, words: Words, form: Form, start: gr.Button, blocked: gr.HTML):
@@ -60,7 +60,7 @@ class BeforeCard:
                     gr.Textbox, label="ui.before.currency", info="ui.before.currency_help", max_lines=1, max_length=12
                 )
         self.rate = [price, currency]
-        self.kept_rate = browser_state([None, ""], "restyle-price")
+        self.rate_before = browser_state([None, ""], "restyle-price")
         self.verdict = gr.State(None)
         """The preflight and what was measured, or a message in their place."""
         self.checked = gr.State(None)
@@ -79,10 +79,10 @@ class BeforeCard:
     def render(self, verdict: Any, rate: Rate | None) -> dict[Any, Any]:
         """Return what says a verdict, on the card and beside the settings that it decided."""
         return {
-            self.summary: before_views.summary(verdict, self.language, rate),
-            self.start: gr.update(interactive=not before_views.blocks(verdict)),
-            self.blocked: before_views.blocked(verdict, self.language),
-            **{part: before_views.reason(path, verdict, self.language) for path, part in self._form.reasons.items()},
+            self.summary: preflight_views.summary(verdict, self.language, rate),
+            self.start: gr.update(interactive=not preflight_views.blocks(verdict)),
+            self.blocked: preflight_views.blocked(verdict, self.language),
+            **{part: preflight_views.reason(path, verdict, self.language) for path, part in self._form.reasons.items()},
         }
 
     def _buttons(self, can_cancel: bool) -> dict[Any, Any]:
@@ -116,7 +116,7 @@ class BeforeCard:
                         raise
                     scanning.drop(session)
                     problems = error.problems if isinstance(error, ConfigError) else ()
-                    verdict = before_views.Invalid(problems or (error.message,))
+                    verdict = preflight_views.Invalid(problems or (error.message,))
                     nothing = {self.checked: None, self.checking: None, self.progress: ""}
                     yield {**nothing, **self._buttons(False), self.verdict: verdict, **self.render(verdict, rate)}
                     return
@@ -144,9 +144,9 @@ class BeforeCard:
         last = {"trigger_mode": "always_last", **QUIET}
         gr.on([part.change for part in self.rate], show, [self.verdict, *self.rate], self.of_verdict, **last)
         gr.on([part.input for part in self.rate], lambda price, currency: [price or None, currency],
-              self.rate, self.kept_rate, **last)  # fmt: skip
+              self.rate, self.rate_before, **last)  # fmt: skip
         assert Context.root_block is not None
-        Context.root_block.load(lambda kept: list(kept), self.kept_rate, self.rate, **QUIET)
+        Context.root_block.load(lambda rate_state: list(rate_state), self.rate_before, self.rate, **QUIET)
 
     def _follow(
         self, check: _Check, token: str | None, rate: Rate | None, request: gr.Request, waits: bool
@@ -159,19 +159,19 @@ class BeforeCard:
         session, config, language = _session(request), check.config, self.language
         assert config is not None
 
-        def run(going: scanning.OnProgress) -> Any:
+        def run(on_progress: scanning.OnProgress) -> Any:
             from studio import gpu
             from studio.data import source
             from studio.train import preflight
 
             if waits:
-                _settle(going, str(request.session_hash))
+                _settle(on_progress, str(request.session_hash))
                 if not source.is_local(config.data):
                     return message("ui.before.no_data")
-            report = preflight.check(config, gpu.thread().free_memory(), going, (token or "").strip() or None)
+            report = preflight.check(config, gpu.thread().free_memory(), on_progress, (token or "").strip() or None)
             if not check.measures or report.blocks or report.plan is None:
                 return report, None
-            return report, _result(gpu.thread().measure(config), going)
+            return report, _result(gpu.thread().measure(config), on_progress)
 
         work = scanning.begin(session, run, check)
         may_start = {self.start: gr.update(interactive=True), self.blocked: ""}  # what was in the way may be gone
@@ -186,18 +186,18 @@ class BeforeCard:
             yield {**done, self.checked: config, self.verdict: verdict, **self.render(verdict, rate)}
 
 
-def _settle(going: scanning.OnProgress, data: str) -> None:
+def _settle(on_progress: scanning.OnProgress, data: str) -> None:
     until = time.monotonic() + SETTLED
     while time.monotonic() < until or scanning.busy(data):
-        going(0.0)
+        on_progress(0.0)
         time.sleep(0.1)
 
 
-def _result(job: Any, going: scanning.OnProgress) -> Any:
+def _result(job: Any, on_progress: scanning.OnProgress) -> Any:
     """Wait for a job of the GPU thread; it ends when the work of the page does."""
     while not job.done.wait(scanning.UPDATE_SECONDS):
         try:
-            going(1.0)
+            on_progress(1.0)
         except scanning.Cancelled:
             job.stop()
             raise

@@ -99,17 +99,17 @@ def _memory(report: Preflight) -> Message:
 
 def preflight(report: Preflight, measured: TrialResult | None, language: str, rate: Rate | None = None) -> str:
     """Return all that is known of a run that has not started."""
-    said = [headline(report, language, measured.seconds if measured else None, rate)]
-    said += [_listed(block, language, "✕") for block in report.blocks]
+    parts = [headline(report, language, measured.seconds if measured else None, rate)]
+    parts += [_listed(block, language, "✕") for block in report.blocks]
     if report.plan:
-        said.append(_bar(report, language))
+        parts.append(_bar(report, language))
         disk = message("ui.before.disk", need=_gb(report.plan.disk_bytes), free=_gb(report.disk_free))
-        said.append(views.paragraph(disk, language, "quiet"))
+        parts.append(views.paragraph(disk, language, "quiet"))
     if measured:
-        said.append(_measured(measured, language))
-    said += [_listed(warning, language, "⚠") for warning in report.warnings]
-    said.append(_details(report, language))
-    return f'<div class="before">{"".join(said)}</div>'
+        parts.append(_measured(measured, language))
+    parts += [_listed(warning, language, "⚠") for warning in report.warnings]
+    parts.append(_details(report, language))
+    return f'<div class="before">{"".join(parts)}</div>'
 
 
 def _details(report: Preflight, language: str) -> str:
@@ -153,10 +153,10 @@ def _measured(measured: TrialResult, language: str) -> str:
     return views.paragraph(message("ui.before.measured", **values), language, "count")
 
 
-def _listed(told: Message, language: str, sign: str) -> str:
-    first, *rest = (html.escape(line) for line in lines(told, language))
-    warns = sign == "⚠" and "path" in told.values
-    return f'<p class="told"><strong>{sign} {first}</strong> {" ".join(rest)} {way_to(told, language, warns)}</p>'
+def _listed(words: Message, language: str, sign: str) -> str:
+    first, *rest = (html.escape(line) for line in lines(words, language))
+    warns = sign == "⚠" and "path" in words.values
+    return f'<p class="told"><strong>{sign} {first}</strong> {" ".join(rest)} {way_to(words, language, warns)}</p>'
 
 
 def suggestions(ways: Sequence[OomAdvice], language: str) -> str:
