@@ -5,7 +5,7 @@ import gzip
 import anyio
 import pytest
 
-from studio.ui.pages import MOST_KEPT, Pages
+from studio.ui.pages import MOST_PAGES, Pages
 
 
 class App:
@@ -53,11 +53,11 @@ def test_a_page_is_made_once_for_each_of_its_addresses():
 def test_only_the_newest_pages_are_kept():
     pages = Pages(App(), keeps=True)
 
-    for number in range(MOST_KEPT + 1):
+    for number in range(MOST_PAGES + 1):
         _get(pages, query=str(number).encode())
 
     assert _get(pages, query=b"1").endswith("visit 2")
-    assert _get(pages, query=b"0").endswith(f"visit {MOST_KEPT + 2}")
+    assert _get(pages, query=b"0").endswith(f"visit {MOST_PAGES + 2}")
 
 
 @pytest.mark.parametrize(
