@@ -30,6 +30,8 @@ def test_out_of_memory_frees_the_model_and_the_next_run_starts(config, undisturb
         return real(self, model, *args, **kwargs)
 
     monkeypatch.setattr(PackedTrainer, happens_in, step)
+    gc.collect()
+    before = weakref.WeakSet(_adapted_models())  # those of other tests of this process
     run = gpu.thread().start_run(config)
     assert wait_until_over(run) is State.FAILED
     assert run.status().error.key == "errors.device.memory"
@@ -40,8 +42,12 @@ def test_out_of_memory_frees_the_model_and_the_next_run_starts(config, undisturb
     gc.collect()
     assert len(seen) > 1
     assert [reference() for reference in seen if reference() is not None] == []
-    assert [found for found in gc.get_objects() if isinstance(found, PeftModel)] == []
+    assert [model for model in _adapted_models() if model not in before] == []
     monkeypatch.undo()
+
+
+def _adapted_models() -> list[PeftModel]:
+    return [thing for thing in gc.get_objects() if isinstance(thing, PeftModel)]
 
 
 def test_after_it_the_same_run_goes_on_and_another_starts(config, undisturbed, monkeypatch):
