@@ -7,7 +7,7 @@ from planted import scored
 from studio.compare.columns import Column
 from studio.events import Interval
 from studio.style import bootstrap, measurement
-from studio.style.prompted import choose_examples, prompted_column
+from studio.style.prompted_store import choose_examples, prompted_column
 from studio.style.report import CurvePoint
 from studio.style.strength import train_classifier
 from studio.style.verdict import Votes, verdict
