@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from studio import runs
-from studio.config import RunConfig
+from studio.config import RunConfig, differing
 from studio.errors import ConfigError
 from studio.remote import record
 from studio.reports import run_metadata
@@ -123,11 +123,11 @@ def _list(
     if len(chosen) > 1:
         laid = [_laid(letter, run) for letter, run in zip(LETTERS, chosen, strict=False)]
         configs = [run.config for run in laid]
-        differing = run_metadata.differing([config for config in configs if config]) if all(configs) else {}
-        differing.pop("name", None)
+        differences = differing([config for config in configs if config]) if all(configs) else {}
+        differences.pop("name", None)
         values["legend"] = overlay_views.legend(laid, kind, language)
         values["overlay_told"] = f'<p class="caption">{overlay_views.sentence(laid, kind, language)}</p>'
-        values["differences"] = overlay_views.differences(laid, differing, language)
+        values["differences"] = overlay_views.differences(laid, differences, language)
         stamp = (kind, tuple((run.letter, run.name, _ends(run.curve)) for run in laid))
         props["overlay"] = {"value": overlay_views.frame(laid, kind), "stamp": stamp}
     return values, props
