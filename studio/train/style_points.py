@@ -2,10 +2,9 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any
 
 from studio.errors import one_line
-from studio.events import StyleMeasured
 from studio.generation.meter_cost import MeterSetup
 from studio.i18n import message
 from studio.runs import RunWriter
@@ -16,28 +15,18 @@ from studio.train.interrupts import StopRequested
 log = logging.getLogger(__name__)
 
 
-class StyleMeter(Protocol):
-    """Measures how much of the author's style answers have."""
-
-    def measure(self, step: int, base: Sequence[str], answers: Sequence[str]) -> StyleMeasured:
-        """Return the figures of the answers to the pinned prompts at `step`; `base` are the base's."""
-        ...
-
-
-OpenMeter = Callable[[MeterSetup], StyleMeter | None]
-"""Makes the meter of a run (`training_meter.open_meter`); None, with a note that says why, for one without."""
+OpenMeter = Callable[[MeterSetup], Any]
+"""Makes the `TrainingMeter` of a run (`training_meter.open_meter`); None, with a note that says why, without one."""
 
 
 class StylePoints:
     """Measures frames, writes the points and tells `best` of them; a failure ends the metering, not the run."""
 
-    def __init__(
-        self, run: RunWriter, best: BestStyle | LastSound, open_meter: Callable[[], StyleMeter | None], resumed_at: int
-    ):
+    def __init__(self, run: RunWriter, best: BestStyle | LastSound, open_meter: Callable[[], Any], resumed_at: int):
         """`open_meter` may raise; `resumed_at` is the step of the checkpoint that the run goes on from, or 0."""
         self._run, self._best = run, best
         self._measured = {point.step for point in read_curve(run).styles if point.step <= resumed_at}
-        self._meter: StyleMeter | None = None
+        self._meter: Any = None
         try:
             self._meter = open_meter()
         except StopRequested:
