@@ -83,7 +83,7 @@ def app():
 
 @pytest.fixture
 def app_in_browser():
-    go_on = {name: threading.Event() for name in ("older", "newer", "stream")}
+    go_on = {name: threading.Event() for name in ("older", "newer", "stream", "long")}
 
     def answer(name: str) -> str:
         go_on[name].wait(20)
@@ -96,6 +96,11 @@ def app_in_browser():
         yield ["streamed", 150]
         go_on["stream"].wait(20)
 
+    def show_long() -> Iterator[list]:
+        yield [gr.update(visible=True), "drawing"]
+        yield [gr.skip(), "earlier"]
+        go_on["long"].set()  # what was yielded has been sent
+
     with Page() as page:
         html = gr.HTML(elem_id="answer")
         for name in ("older", "newer"):
@@ -104,6 +109,11 @@ def app_in_browser():
             gr.Button(name).click(echo, gr.State(name), html, concurrency_limit=None)
         inputs = gr.Textbox(interactive=True, elem_id="typed"), gr.Slider(0, 200, interactive=True, elem_id="moved")
         gr.Button("stream").click(stream, None, list(inputs)).then(lambda: "over", None, html)
+        gr.Button("last").click(functools.partial(answer, "long"), None, html, concurrency_limit=None)
+        with gr.Column(visible=False) as long:
+            for _ in range(300):
+                gr.Textbox()
+        gr.Button("long").click(show_long, None, [long, html], concurrency_limit=None)
     _, url, _ = launch.launch(page, prevent_thread_lock=True, quiet=True)
     yield go_on, url
     for event in go_on.values():
@@ -230,4 +240,16 @@ def test_the_end_of_a_stream_does_not_undo_what_was_typed_and_moved_meanwhile(ap
     expect(page.locator("#answer")).to_have_text("over")
     expect(typed).to_have_value("typed")
     expect(moved).to_have_value("100")
+    page.close()
+
+
+def test_an_answer_that_takes_long_to_draw_holds_back_no_earlier_one(app_in_browser, browser):
+    _, url = app_in_browser
+    page = browser.new_page()
+    page.goto(url)
+    for name in ("last", "long"):
+        page.get_by_role("button", name=name, exact=True).click()
+    expect(page.locator("textarea")).to_have_count(301)
+    page.wait_for_timeout(1000)
+    expect(page.locator("#answer")).to_have_text("long")
     page.close()

@@ -110,9 +110,14 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
                 yield _show(facts)
                 return
         work = scanning.begin(_session(request), lambda on_progress: _fetch(config, on_progress, clean_token), config)
-        yield {choice.facts: facts, **_fetching(0.0, facts)}  # what an earlier look at the model shows is late
+        yield {
+            choice.facts: facts,  # what an earlier look at the model shows is late
+            choice.progress: model_views.progress(0.0, facts, language),
+            choice.fetch: gr.update(visible=False),
+            choice.cancel: gr.update(visible=True),
+        }
         for share in scanning.follow(_session(request), work):
-            yield _fetching(share, facts)
+            yield {choice.progress: model_views.progress(share, facts, language)}
         if work.error is None:
             here = catalogue.describe(config)
             yield {**_show(here), choice.token: gr.update(value="", visible=False)}
@@ -123,14 +128,6 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
 
     def _show(facts: ModelFacts) -> dict[Any, Any]:
         return {choice.facts: facts, choice.status: model_views.facts(facts, language), **_idle(facts)}
-
-    def _fetching(share: float | None, facts: ModelFacts) -> dict[Any, Any]:
-        """Return all that shows a fetch: a browser may draw an answer that was sent just before the first of these."""
-        return {
-            choice.progress: model_views.progress(share, facts, language),
-            choice.fetch: gr.update(visible=False),
-            choice.cancel: gr.update(visible=True),
-        }
 
     def _idle(facts: ModelFacts | None) -> dict[Any, Any]:
         missing = facts is not None and not facts.here
