@@ -108,6 +108,7 @@ def ending(language: str) -> Callable[[Handler], Handler]:
                 warn(message_of(error), language)
                 raise gr.Error(visible=False, print_exception=False) from error
 
+        function.handles_errors = True  # type: ignore[attr-defined]
         return function
 
     return decorate
@@ -125,6 +126,7 @@ def silent(handler: Handler) -> Handler:
             log.exception("a tick of the page failed")
             return gr.skip()
 
+    function.handles_errors = True  # type: ignore[attr-defined]
     return function
 
 

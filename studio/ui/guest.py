@@ -46,7 +46,6 @@ MOST_SESSIONS = 1000
 LONGEST = 4000
 """Characters of the longest text that a guest may send."""
 TICK = 3.0
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 def build() -> gr.Blocks:
@@ -92,8 +91,8 @@ def _connect(frame: Frame, views: comparing.Views, none: gr.HTML) -> None:
         return {**compare_updates.choose(answers, None, language), none: gr.update(visible=not compare.comparable())}
 
     polling.poll([gr.Timer(TICK).tick], *comparing.connect(views, frame))
-    page.load(ballot.marked, views.vote.mark, views.vote.mark, **_QUIET)
-    page.load(open_page, None, [none, *answers.of_runs], **_QUIET)
+    page.load(ballot.marked, views.vote.mark, views.vote.mark)
+    page.load(open_page, None, [none, *answers.of_runs])
 
 
 def _hide(frame: Frame, views: comparing.Views) -> None:

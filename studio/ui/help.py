@@ -13,7 +13,6 @@ TOPICS = (
 )  # fmt: skip
 _DOCS = Path(__file__).parent.parent / "docs"
 _PICTURE, _LOCAL_LINK = re.compile(r"^!\[.*\n+", re.M), re.compile(r"\[([^]]*)\]\((?!https?:)[^)]*\)")
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 def build(words: Words) -> None:
@@ -32,7 +31,7 @@ def build(words: Words) -> None:
     def show(topic: str) -> str:
         return page(topic, words.language)
 
-    gr.on([section.expand, topic.input], show, topic, text, trigger_mode="always_last", **_QUIET)
+    gr.on([section.expand, topic.input], show, topic, text)
 
 
 def page(topic: str, language: str) -> str:

@@ -9,7 +9,8 @@ import pytest
 from gradio_client import Client
 from playwright.sync_api import expect
 
-from studio.ui import launch
+from studio.errors import RunError
+from studio.ui import failures, launch
 from studio.ui.page import Page, view
 
 
@@ -231,3 +232,28 @@ def test_the_end_of_a_stream_does_not_undo_what_was_typed_and_moved_meanwhile(ap
     expect(typed).to_have_value("typed")
     expect(moved).to_have_value("100")
     page.close()
+
+
+def test_every_handler_shows_its_failure_in_the_language_of_its_page(monkeypatch):
+    shown = []
+    monkeypatch.setattr(failures, "warn", lambda message, language: shown.append((message.key, language)))
+
+    def fail() -> None:
+        raise RunError("run.none")
+
+    def fail_later() -> Iterator[str]:
+        yield "begun"
+        raise RunError("run.none")
+
+    with Page() as page:
+        for _ in range(2):
+            gr.Button().click(fail)
+        gr.Button().click(fail_later)
+    with page.route("Korean", "ko"):
+        gr.Textbox().input(fail)
+    first, second, generator, korean = page.fns.values()
+
+    assert first.fn is second.fn  # of one handler, the newest call counts, whichever button was pressed
+    assert [first.fn(), *generator.fn(), korean.fn()] == [gr.skip(), "begun", gr.skip(), gr.skip()]
+    assert shown == [("errors.run.none", "en"), ("errors.run.none", "en"), ("errors.run.none", "ko")]
+    assert (generator.concurrency_limit, korean.trigger_mode) == (None, "always_last")

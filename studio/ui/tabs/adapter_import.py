@@ -13,11 +13,9 @@ from studio.compare.external_adapters import ExternalAdapter
 from studio.errors import CompareError
 from studio.model import uploaded_adapters
 from studio.ui import adapter_import_views, scanning
-from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
 from studio.ui.words import Words
 
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 FILE_TYPES = [".zip", ".json", ".safetensors", ".jinja"]
 
 
@@ -168,7 +166,6 @@ def connect(
             part.remove: gr.update(interactive=bool(choices)),
         }
 
-    @show_errors(language)
     def fetch(
         request: gr.Request, run_id: str | None, same_base: bool, named: str, token: str
     ) -> Iterator[dict[Any, Any]]:
@@ -182,7 +179,6 @@ def connect(
             ),
         )
 
-    @show_errors(language)
     def upload(
         request: gr.Request, run_id: str | None, same_base: bool, files: list[str] | None
     ) -> Iterator[dict[Any, Any]]:
@@ -195,7 +191,6 @@ def connect(
                 lambda run, on_progress: adapters.upload(paths, run, same_base=same_base or None),
             )
 
-    @show_errors(language)
     def remove(chosen: str | None) -> dict[Any, Any]:
         if not chosen:
             return {part.status: adapter_import_views.hint(language)}
@@ -206,25 +201,21 @@ def connect(
         scanning.cancel(_session(request))
 
     run = whose[0]
-    streaming = {**QUIET, "concurrency_limit": None}
-    part.fold.expand(show_errors(language)(_offer), None, [part.saved, part.remove], **QUIET)
+    part.fold.expand(_offer, None, [part.saved, part.remove])
     fetch_inputs = [run, part.same_base, part.named, part.token]
     arrivals = [
-        gr.on(
-            [part.fetch.click, part.named.submit, part.token.submit], fetch, fetch_inputs, part.of_arrival, **streaming
-        ),
-        part.files.upload(upload, [run, part.same_base, part.files], part.of_arrival, **streaming),
+        gr.on([part.fetch.click, part.named.submit, part.token.submit], fetch, fetch_inputs, part.of_arrival),
+        part.files.upload(upload, [run, part.same_base, part.files], part.of_arrival),
     ]
     for event in arrivals:
         event.then(
             lambda column, *values: arrived(column, *values) if column else gr.skip(),
             [part.column, *whose],
             list(shows),
-            **QUIET,
         )
-    part.cancel.click(cancel, None, None, **streaming)
+    part.cancel.click(cancel, None, None)
     left = [part.status, part.saved, part.remove, part.column]
-    part.remove.click(remove, [part.saved], left, **QUIET).then(gone, [part.column, *whose], list(shows), **QUIET)
+    part.remove.click(remove, [part.saved], left).then(gone, [part.column, *whose], list(shows))
 
 
 def _session(request: gr.Request) -> str:

@@ -20,7 +20,7 @@ from studio.evaluate.blind_vote import Ballot, checked_name, choices
 from studio.i18n import message, text
 from studio.ui import ballot_views as views
 from studio.ui import launch
-from studio.ui.failures import show_errors, warn
+from studio.ui.failures import warn
 from studio.ui.frame import Frame
 from studio.ui.logins import Visitor
 from studio.ui.page import browser_state, view
@@ -31,7 +31,6 @@ from studio.ui.tabs.vote_pairs import VotePairsCard
 from studio.ui.vote_state import LONGEST, WAYS, VoteState, report_of
 from studio.ui.words import Words
 
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _KEYS = (
     "document.addEventListener('keydown', event => {"
     " if (event.ctrlKey || event.metaKey || event.altKey) return;"
@@ -210,13 +209,11 @@ def connect(tab: BallotTab, head: CompareTab, evaluation: gr.State, frame: Frame
     """Connect the tab's events."""
     language = frame.language
 
-    @show_errors(language)
     def begin(request: gr.Request, *standing: Any) -> dict[Any, Any]:
         now = of_login(VoteState(*standing), request)
         checked_name(now.voter or "")
         return render(tab, now.went_on(now.ballot()), language)
 
-    @show_errors(language)
     def vote(choice: str, request: gr.Request, *standing: Any) -> dict[Any, Any]:
         now = of_login(VoteState(*standing), request)
         if now.item is None:
@@ -226,7 +223,6 @@ def connect(tab: BallotTab, head: CompareTab, evaluation: gr.State, frame: Frame
         ballot.vote(now.who, now.item, choice, _place(request), evaluation=of.id if of else "", sides=now.sides)
         return render(tab, now.went_on(ballot), language)
 
-    @show_errors(language)
     def change_ways(
         request: gr.Request, run_id: str | None, checkpoint: str | None, strength: float | None, *standing: Any
     ) -> dict[Any, Any]:
@@ -237,18 +233,15 @@ def connect(tab: BallotTab, head: CompareTab, evaluation: gr.State, frame: Frame
         return render(tab, now.went_on(now.ballot()) if before.item else now, language)
 
     @view(tab.item, tab.revealed)  # who has begun to vote meanwhile goes on
-    @show_errors(language)
     def show_pairs(*standing: Any) -> dict[Any, Any]:
         now = VoteState(*standing)
         if len(now.adapter_pairs) == (now.known or (None, 0))[1] or now.item:
             return render(tab, now, language)
         return render(tab, now._replace(chosen="made", revealed=False), language)
 
-    @show_errors(language)
     def reveal(*standing: Any) -> dict[Any, Any]:
         return render(tab, VoteState(*standing)._replace(revealed=True), language)
 
-    @show_errors(language)
     def export(*standing: Any) -> dict[Any, Any]:
         rows = VoteState(*standing).ballot().preferences().rows
         path = written(
@@ -257,15 +250,14 @@ def connect(tab: BallotTab, head: CompareTab, evaluation: gr.State, frame: Frame
         return {tab.file: gr.update(value=path)}
 
     standing = [head.run, evaluation, *tab.standing]
-    at_once = {**QUIET, "concurrency_limit": None}
-    gr.on([tab.begin.click, tab.voter.submit], begin, [*standing], tab.outputs, **at_once)
+    gr.on([tab.begin.click, tab.voter.submit], begin, [*standing], tab.outputs)
     at = [head.run, head.checkpoint, head.strength]
-    tab.ways.input(change_ways, [*at, evaluation, *tab.standing], tab.outputs, trigger_mode="always_last", **at_once)
-    tab.maker.connect(head, frame).then(show_pairs, [head.run, evaluation, *tab.standing], tab.outputs, **at_once)
+    tab.ways.input(change_ways, [*at, evaluation, *tab.standing], tab.outputs)
+    tab.maker.connect(head, frame).then(show_pairs, [head.run, evaluation, *tab.standing], tab.outputs)
     for choice, button in tab.buttons.items():
-        button.click(vote, [gr.State(choice), *standing], tab.outputs, **at_once)
-    tab.reveal.click(reveal, [*standing], tab.outputs, **at_once)
-    exported = tab.export.click(export, [*standing], tab.file, **QUIET)
+        button.click(vote, [gr.State(choice), *standing], tab.outputs)
+    tab.reveal.click(reveal, [*standing], tab.outputs)
+    exported = tab.export.click(export, [*standing], tab.file)
     exported.success(None, None, None, js=_DOWNLOAD.format("vote-file"))
 
 

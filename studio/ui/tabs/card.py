@@ -12,11 +12,9 @@ from studio.compare.comparison import Comparison
 from studio.i18n import text
 from studio.reports.run_card import is_scoreboard_missing
 from studio.ui import cards
-from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
 from studio.ui.words import Words
 
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _DOWNLOAD = "(made) => { if (made) setTimeout(() => document.querySelector('#card-file').click(), 300); }"
 
 
@@ -53,7 +51,6 @@ def connect(
     """Connect the controls; `last` holds what is put on the card, `names` tells what base and run are called."""
     language = frame.language
 
-    @show_errors(language)
     def make(kind: str, comparison: Comparison | None) -> dict[Any, Any]:
         called = names(comparison and comparison.request.run_id, language)
         card = cards.card(comparison, called, language)
@@ -65,6 +62,6 @@ def connect(
     def forget() -> str:
         return ""
 
-    event = maker.make.click(forget, None, maker.card_path, **QUIET)
-    event = event.then(make, [maker.kind, last], [maker.file, maker.card_path], concurrency_limit=None, **QUIET)
+    event = maker.make.click(forget, None, maker.card_path)
+    event = event.then(make, [maker.kind, last], [maker.file, maker.card_path], concurrency_limit=None)
     event.then(None, maker.card_path, None, js=_DOWNLOAD)

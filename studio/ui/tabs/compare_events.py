@@ -17,7 +17,6 @@ from studio.model import hub_adapters
 from studio.model.uploaded_adapters import PREFIX
 from studio.ui import examples, jobs, limits
 from studio.ui.compare_views import NUMBERS, View
-from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
 from studio.ui.tabs import adapter_import, card, prompted_base
 from studio.ui.tabs import compare as tabs
@@ -34,7 +33,6 @@ _IS_OPEN = """(_, ...rest) => {
 }"""
 UPDATE_SECONDS = 0.1
 """Seconds between two looks at answers that stream: a browser falls behind a model that says more in that time."""
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 def after(run_id: str | None, checkpoint: str | None, strength: float | None) -> Column:
@@ -101,7 +99,6 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
     language = frame.language
     count = len(tab.settings)
 
-    @show_errors(language)
     def compare(request: gr.Request, view: View, prompt: str, *values: Any) -> Iterator[Any]:
         run_id, settings, columns = read_request(values, count)
         if not (prompt or "").strip():
@@ -111,7 +108,6 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
         wanted = CompareRequest(run_id, (prompt.strip(),), settings, columns)
         yield from _ask(tab, wanted, view, language, request)
 
-    @show_errors(language)
     def answer_first(
         request: gr.Request, is_open: bool, on_screen: str | None, last: Comparison | None, *values: Any
     ) -> Iterator[Any]:
@@ -123,14 +119,12 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
         yield {tab.prompt: prompts[0], tab.held_out: prompts[0]}
         yield from compare(request, view, prompts[0], run_id, *rest)
 
-    @show_errors(language)
     def ask_on(view: View, last: Comparison | None, follow: str, request: gr.Request) -> Iterator[dict[Any, Any]]:
         if last is None or not (follow or "").strip():
             raise CompareError("ui.no_prompt")
         yield {tab.follow: ""}
         yield from _ask(tab, last.next_turn(follow.strip()), view, language, request)
 
-    @show_errors(language)
     def again(
         view: View,
         last: Comparison | None,
@@ -149,7 +143,6 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
         columns[number] = replace(columns[number], strength=strength / 100)
         yield from _ask(tab, replace(last.request, columns=tuple(columns)), view, language, request)
 
-    @show_errors(language)
     def remix(view: View, last: Comparison | None, run_id: str, request: gr.Request, *values: Any) -> Iterator[Any]:
         mixed = [number for number, column in enumerate(last.request.columns) if column.mix] if last else []
         if last is None or last.request.run_id != run_id or not mixed:
@@ -162,7 +155,6 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
         if columns != list(last.request.columns):
             yield from _ask(tab, replace(last.request, columns=tuple(columns)), view, language, request)
 
-    @show_errors(language)
     def change_view(
         view: View, last: Comparison | None, token_scores: Any, request: gr.Request
     ) -> Iterator[dict[Any, Any]]:
@@ -170,7 +162,6 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
         if view == "likelihood" and last is not None and token_scores is None:
             yield _score_answer(tab, last, language, request)
 
-    @show_errors(language)
     def reopen(view: View, run_id: str | None, chosen: str | None, request: gr.Request) -> Iterator[Any]:
         saved = next((one for one in show.saved_of(run_id) if one.id == chosen), None)
         if saved is None:
@@ -193,47 +184,39 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
     def stop(request: gr.Request) -> None:
         jobs.stop(request, KIND)
 
-    streaming = {**QUIET, "concurrency_limit": None}
     changes = [part.change for part in [*tab.request_controls, tab.badge]]
-    gr.on(changes, None, tab.request_controls, None, js=tabs.STALE, **QUIET)
+    gr.on(changes, None, tab.request_controls, None, js=tabs.STALE)
     ends = (done, [tab.last, tab.run], [tab.go, tab.stop, tab.follow, tab.follow_go])
-    last = {"trigger_mode": "always_last"}
-    tab.held_out.input(lambda chosen: chosen or gr.skip(), tab.held_out, tab.prompt, **QUIET, **last)
+    tab.held_out.input(lambda chosen: chosen or gr.skip(), tab.held_out, tab.prompt)
     compare_inputs = [tab.view, tab.prompt, *tab.settings, *tab.columns]
-    streams = [
-        gr.on(
-            [tab.go.click, tab.prompt.submit], compare, compare_inputs, tab.of_answers, api_name="compare", **streaming
-        )
-    ]
+    streams = [gr.on([tab.go.click, tab.prompt.submit], compare, compare_inputs, tab.of_answers, api_name="compare")]
     on = [tab.view, tab.last, tab.follow]
-    streams.append(gr.on([tab.follow_go.click, tab.follow.submit], ask_on, on, tab.of_answers, **streaming))
+    streams.append(gr.on([tab.follow_go.click, tab.follow.submit], ask_on, on, tab.of_answers))
     saved_inputs = [tab.view, tab.run, tab.saved]
-    tab.saved.input(reopen, saved_inputs, [*tab.of_answers, *tab.request_controls], **streaming, **last).then(
-        *ends, **QUIET
-    )
+    tab.saved.input(reopen, saved_inputs, [*tab.of_answers, *tab.request_controls]).then(*ends)
     strengths = [tab.strength, *(extra.strength for extra in tab.extras)]
     for number, slider in enumerate(strengths, 1):
         column = gr.State(number)
         inputs = [tab.view, tab.last, tab.run, column, slider]
-        streams.append(slider.release(again, inputs, tab.of_answers, **streaming, **last))
+        streams.append(slider.release(again, inputs, tab.of_answers))
     mixing = [*(slider.release for slider in tab.mixer.weights), tab.mixer.density.release, tab.mixer.combination.input]
     inputs = [tab.view, tab.last, tab.run, *tab.mixer.inputs]
-    streams.append(gr.on(mixing, remix, inputs, tab.of_answers, **streaming, **last))
+    streams.append(gr.on(mixing, remix, inputs, tab.of_answers))
     token_scores = [tab.view, tab.last, tab.token_scores]
-    tab.view.input(change_view, token_scores, tab.of_answers, **streaming, **last)
-    tab.stop.click(stop, None, None, concurrency_limit=None, **QUIET)
+    tab.view.input(change_view, token_scores, tab.of_answers)
+    tab.stop.click(stop, None, None, concurrency_limit=None)
     _connect_added(tab, frame)
     card.connect(tab.card, frame, tab.last, tabs.names)
     for event in streams:
-        event.then(*ends, **QUIET)
+        event.then(*ends)
 
     is_open = gr.Checkbox(visible=False)  # a state's value would not come from the browser
 
     def answer_after(event: Any, on_screen: gr.State) -> Any:
         inputs = [is_open, on_screen, tab.last, *compare_inputs]
         outputs = [*tab.of_answers, tab.prompt, tab.held_out]
-        answering = event.then(answer_first, inputs, outputs, js=_IS_OPEN, **streaming)
-        answering.then(*ends, **QUIET)
+        answering = event.then(answer_first, inputs, outputs, js=_IS_OPEN)
+        answering.then(*ends)
         return answering
 
     return streams, answer_after
@@ -251,7 +234,6 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
     def opened_rows(open_: tuple[bool, ...]) -> list[Any]:
         return [open_, gr.update(interactive=not all(open_)), *(gr.update(visible=is_open) for is_open in open_)]
 
-    @show_errors(language)
     def change_who(run_id: str | None, prompt: str, who: str, shots: str) -> list[Any]:
         first = examples.of_run(run_id, prompt or "") if who == SHOTS and run_id and not shots else gr.skip()
         return [
@@ -260,7 +242,6 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
             gr.update(visible=who == SHOTS) if first == gr.skip() else gr.update(visible=True, value=first),
         ]
 
-    @show_errors(language)
     def arrived(column: str, run_id: str | None, open_: tuple[bool, ...], *who: str) -> dict[Any, Any]:
         """Offer what has arrived, in a column of its own if one is free."""
         choices = tabs.who(run_id, tabs.comparable(), language)
@@ -277,7 +258,6 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
         }
         return updates | dict(zip([tab.open, tab.add, *rows], add(open_), strict=True))
 
-    @show_errors(language)
     def gone(column: str, run_id: str | None, open_: tuple[bool, ...], *who: str) -> dict[Any, Any]:
         """Offer what was removed no more."""
         choices = tabs.who(run_id, tabs.comparable(), language)
@@ -293,10 +273,9 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
     who = [extra.who for extra in tab.extras]
     tab.prompted.connect(tab.run, tab.open, who)
     tab.mixer.connect(frame, tab.run, tab.open, who, lambda run_id, spoken: tabs.who(run_id, tabs.comparable(), spoken))
-    tab.add.click(add, tab.open, [tab.open, tab.add, *rows], **QUIET)
+    tab.add.click(add, tab.open, [tab.open, tab.add, *rows])
     for number, extra in enumerate(tab.extras):
 
-        @show_errors(language)
         def remove(
             view: View, last: Comparison | None, open_: tuple[bool, ...], number: int = number
         ) -> dict[Any, Any]:
@@ -307,13 +286,9 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
                 return updates
             return {**updates, **show.opened(tab, last.without(column), view, language)}
 
-        extra.remove.click(remove, [tab.view, tab.last, tab.open], outputs, trigger_mode="always_last", **QUIET)
+        extra.remove.click(remove, [tab.view, tab.last, tab.open], outputs, trigger_mode="always_last")
         extra.who.input(
-            change_who,
-            [tab.run, tab.prompt, extra.who, extra.shots],
-            [extra.strength, extra.system, extra.shots],
-            trigger_mode="always_last",
-            **QUIET,
+            change_who, [tab.run, tab.prompt, extra.who, extra.shots], [extra.strength, extra.system, extra.shots]
         )
 
 

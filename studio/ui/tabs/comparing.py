@@ -11,7 +11,6 @@ from studio.evaluate.evaluation_store import Evaluation
 from studio.style.report import StyleReport
 from studio.ui import polling, vote_state
 from studio.ui.compare_views import VIEWS, View
-from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
 from studio.ui.scoreboard_views import ORDERS, Order
 from studio.ui.tabs import ballot, compare, compare_events, compare_updates, present, scoreboard, sheet
@@ -20,8 +19,6 @@ from studio.ui.tabs.preference_card import PreferenceCard
 from studio.ui.tabs.style_card import StyleCard
 from studio.ui.vote_state import VoteState
 from studio.ui.words import Words
-
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 class CompareSession(NamedTuple):
@@ -182,11 +179,9 @@ def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[poll
     def show_news(run_id: str | None, request: gr.Request, *values: Any) -> Any:
         return news(views, language, run_id, CompareSession(*values), request) or gr.skip()
 
-    @show_errors(language)
     def show_measured(run_id: str | None, *values: Any) -> dict[Any, Any]:
         return evaluated(views, language, run_id, CompareSession(*values))
 
-    @show_errors(language)
     def open_run(request: gr.Request, run_id: str | None, on_screen: str | None, prompt: str, *values: Any) -> Any:
         if run_id == on_screen:  # its name has changed, or the language
             return gr.skip()
@@ -198,7 +193,6 @@ def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[poll
             views.on_screen: run_id,
         }
 
-    @show_errors(language)
     def offer_runs(chosen: str | None) -> dict[Any, Any]:
         return compare_updates.choose(answers, chosen, language)
 
@@ -209,21 +203,20 @@ def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[poll
     present.connect(views.slides, answers, views.score.evaluation, frame)
     measured = scoreboard.connect(views.score, answers, frame)
     inputs = [answers.run, *views.session]
-    measured.then(show_measured, inputs, views.measured, **QUIET)
+    measured.then(show_measured, inputs, views.measured)
     at = [answers.checkpoint.change, answers.strength.change]
-    gr.on(at, show_measured, inputs, views.measured, trigger_mode="always_last", **QUIET)
+    gr.on(at, show_measured, inputs, views.measured)
     opened = answers.run.change(
         open_run,
         [answers.run, views.on_screen, answers.prompt, *views.session],
         list(dict.fromkeys([*answers.of_runs, *views.rendered, *answers.request_controls, views.on_screen])),
         cancels=[*streams, measured],
-        **QUIET,
     )
     watches = [polling.Watch(find, inputs, show_news, inputs, views.measured)]
     if item is not None:
         views.preferences.connect(answers)
         watches += [views.style.connect(answers, frame), views.prompts.connect(answers)[1]]
-        offered = item.select(offer_runs, answers.run, answers.of_runs, **QUIET)
+        offered = item.select(offer_runs, answers.run, answers.of_runs)
         for event in (offered, opened):
             answer_after(event, views.on_screen)
     return watches

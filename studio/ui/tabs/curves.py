@@ -15,7 +15,6 @@ from studio.ui.frame import Frame
 from studio.ui.words import Words
 
 HEIGHT = 280
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
 
 
 @dataclass(frozen=True)
@@ -146,6 +145,4 @@ def connect(card: Curves, frame: Frame) -> None:
         changed,
         [frame.following, card.settings, card.kind, card.smoothing, card.log],
         [card.settings, *card.of_run],
-        trigger_mode="always_last",
-        **QUIET,
     )

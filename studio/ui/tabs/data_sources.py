@@ -10,12 +10,10 @@ from studio.errors import panics_as_errors
 from studio.i18n import text
 from studio.ui import data_state, hub_views, scanning, uploads
 from studio.ui.data_state import Checked, DataState, Offer
-from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
 from studio.ui.tabs import data_updates as show
 from studio.ui.tabs.data import SOURCE, SOURCE_NAMES, VALIDATION, DataTab
 
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 FIRST = 20
 """Rows that are streamed for a look at a data set that is not here yet."""
 
@@ -26,7 +24,6 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], show_and
     parts, controls = frame.form.parts, tab.source
     sources = {name: parts[SOURCE + name] for name in SOURCE_NAMES}
 
-    @show_errors(language)
     def ask_hub(name: str, revision: str, token: str) -> Iterator[dict[Any, Any]]:
         yield {controls.hub_status: hub_views.waiting("ui.hub.asking", language)}
         try:
@@ -55,7 +52,6 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], show_and
             tab.split.own: gr.update(choices=[split for split in splits if split != chosen]),
         }
 
-    @show_errors(language)
     def get_hub(
         request: gr.Request, name: str, revision: str, token: str, subset: str | None, split: str | None
     ) -> Iterator[dict[Any, Any]]:
@@ -77,7 +73,6 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], show_and
         hint = f'<p class="hint">{text("ui.hub.here", language)}</p>'
         yield {controls.hub_status: hint, controls.token: "", **{p: getattr(source, n) for n, p in sources.items()}}
 
-    @show_errors(language)
     def choose_split(
         kind: str, upload: str | None, own: str | None, before: str, name: str | None, source: str
     ) -> dict[Any, Any]:
@@ -110,15 +105,13 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], show_and
         controls.split,
     ]
     answered = list(dict.fromkeys([*offered, tab.split.own, *tab.rendered]))
-    gr.on([controls.ask.click, controls.hub_id.submit], ask_hub, hub_inputs, answered, **QUIET)
+    gr.on([controls.ask.click, controls.hub_id.submit], ask_hub, hub_inputs, answered)
     splits = [controls.split, tab.split.own]
-    controls.subset.input(_splits, [controls.offer, controls.subset], splits, trigger_mode="always_last", **QUIET)
+    controls.subset.input(_splits, [controls.offer, controls.subset], splits)
     got = controls.get.click(
         get_hub,
         [*hub_inputs, controls.subset, controls.split],
         [controls.hub_status, controls.token, *sources.values()],
-        **QUIET,
-        concurrency_limit=None,
     )
     read_again(got, is_own=True)
     file = {sources["kind"]: "file", controls.kind: "file"}
@@ -138,7 +131,6 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], show_and
             split.own,
             split.status,
         ],
-        **QUIET,
     )
     show_and_scan(changed)
 

@@ -19,7 +19,6 @@ from studio.i18n import text
 from studio.model.adapter_files import BASE_RECORD
 from studio.runs import metadata
 from studio.ui import exporting, launch, polling
-from studio.ui.failures import show_errors
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.page import view
@@ -28,7 +27,6 @@ from studio.ui.tabs import export_updates
 from studio.ui.tabs.export import ExportTab
 from studio.ui.tabs.export_updates import ExportSeen, choose, current_state, show
 
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _DOWNLOAD = "(made) => { if (made) setTimeout(() => document.querySelector('#export-file').click(), 300); }"
 
 
@@ -37,7 +35,6 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
     language = frame.language
     inputs = tab.inputs
 
-    @show_errors(language)
     def show_state(run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
         """Show what is chosen, when the tab is opened and at each choice: of all these, the last one counts."""
         return {**show(tab, choose(run_id), kind, wanted, language, run_id), tab.timer: gr.Timer(active=True)}
@@ -57,7 +54,6 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
             return export_updates.progress(tab, now, language)
         return show(tab, choose(run_id), kind, wanted, language, run_id)
 
-    @show_errors(language)
     def make(
         run_id: str | None,
         kind: Kind,
@@ -79,18 +75,15 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
         exporting.start(request)
         return show(tab, run.id, kind, wanted, language, run.id)
 
-    @show_errors(language)
     def check(run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
         run = chosen(run_id)
         exporting.start(ExportRequest(run.id, kind, verify=True, write=False))
         return show(tab, run.id, kind, wanted, language, run.id)
 
-    @show_errors(language)
     def stop(run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
         exporting.stop(chosen(run_id).id)
         return show(tab, run_id, kind, wanted, language, run_id)
 
-    @show_errors(language)
     def push(
         run_id: str | None,
         kind: Kind,
@@ -111,13 +104,11 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
         )
         return {**show(tab, run_id, kind, wanted, language, run_id), tab.push.token: ""}
 
-    @show_errors(language)
     def say_packing(run_id: str | None, kind: Kind) -> dict[Any, Any]:
         export = saved_export(run_id, kind)
         words = text("ui.export.packing", language, size=size(export.bytes))
         return {tab.packing: f'<p class="hint" role="status">{words}</p>', tab.packed: ""}
 
-    @show_errors(language)
     def pack(run_id: str | None, kind: Kind) -> dict[Any, Any]:
         path = served(saved_export(run_id, kind), metadata.name_of(chosen(run_id)))
         words = text("ui.export.packed", language, name=path.name, size=size(path.stat().st_size))
@@ -127,20 +118,20 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
             tab.packed: path.name,
         }
 
-    at_once = {**QUIET, "concurrency_limit": None}
-    item.select(show_state, inputs, tab.outputs, **at_once)
-    tabs.select(watch, None, tab.timer, trigger_mode="multiple", **QUIET)
+    slow = {"concurrency_limit": None}
+    item.select(show_state, inputs, tab.outputs)
+    tabs.select(watch, None, tab.timer, trigger_mode="multiple")
     choices = [tab.run.input, tab.kind.input, tab.precision.input]
-    gr.on(choices, show_state, inputs, tab.outputs, trigger_mode="always_last", **at_once)
+    gr.on(choices, show_state, inputs, tab.outputs)
     start_inputs = [*inputs, tab.verify, tab.strength, tab.comparisons.chosen, tab.comparisons.of_run]
-    tab.go.click(make, start_inputs, tab.outputs, **at_once)
+    tab.go.click(make, start_inputs, tab.outputs)
     tab.comparisons.connect(item, tab.run, tab.kind)
-    tab.check.click(check, inputs, tab.outputs, **at_once)
-    tab.stop.click(stop, inputs, tab.outputs, **at_once)
+    tab.check.click(check, inputs, tab.outputs)
+    tab.stop.click(stop, inputs, tab.outputs)
     sent = [*inputs, tab.push.repository, tab.push.public, tab.push.token]
-    gr.on([tab.push.go.click, tab.push.repository.submit], push, sent, [*tab.outputs, tab.push.token], **at_once)
-    packing = tab.download.click(say_packing, inputs[:2], [tab.packing, tab.packed], **at_once)
-    packed = packing.success(pack, inputs[:2], [tab.packing, tab.file, tab.packed], **at_once)
+    gr.on([tab.push.go.click, tab.push.repository.submit], push, sent, [*tab.outputs, tab.push.token], **slow)
+    packing = tab.download.click(say_packing, inputs[:2], [tab.packing, tab.packed])
+    packed = packing.success(pack, inputs[:2], [tab.packing, tab.file, tab.packed], **slow)
     packed.then(None, tab.packed, None, js=_DOWNLOAD)
     known = [tab.state, *tab.inputs]
     polling.poll([tab.timer.tick], polling.Watch(find_news, known[:3], show_news, known, tab.outputs))
@@ -161,16 +152,14 @@ def connect_others(
         updates = show(tab, choose(None, run_id), kind, wanted, language)
         return {**updates, tab.timer: gr.Timer(active=True), tabs: gr.update(selected="export")}
 
-    @show_errors(language)
     def of_train(following: Following, kind: Kind, wanted: str) -> dict[Any, Any]:
         return to_export(following.run_id, kind, wanted)
 
-    @show_errors(language)
     def of_runs(stored: Any, kind: Kind, wanted: str) -> dict[Any, Any]:
         return to_export(runs.find(RunsQuery.of(stored).open or "").id, kind, wanted)
 
     for button, handler, which in ((from_train, of_train, frame.following), (from_runs, of_runs, saved_query)):
-        button.click(handler, [which, tab.kind, tab.precision], [*tab.outputs, tabs], **QUIET)
+        button.click(handler, [which, tab.kind, tab.precision], [*tab.outputs, tabs])
 
 
 def chosen(run_id: str | None) -> runs.Run:

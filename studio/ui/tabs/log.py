@@ -10,8 +10,6 @@ from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.words import Words
 
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
-
 
 @dataclass(frozen=True)
 class Filter:
@@ -79,6 +77,4 @@ def connect(card: Log, frame: Frame) -> None:
         changed,
         [frame.following, card.level, card.search],
         [card.settings, card.lines],
-        trigger_mode="always_last",
-        **QUIET,
     )

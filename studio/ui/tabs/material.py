@@ -17,7 +17,7 @@ from studio.material.endpoint import ConfirmationRequired, Cost, Endpoint, Endpo
 from studio.material.reading import Request, Summary
 from studio.material.rewriting import BaseModelWriter, Writer
 from studio.ui import launch, material_views, scanning, views
-from studio.ui.failures import box, message_of, show_errors
+from studio.ui.failures import box, message_of
 from studio.ui.frame import Frame
 from studio.ui.tabs.material_review import ReviewCard, keep_rows
 from studio.ui.words import Words
@@ -27,7 +27,6 @@ SILENCES = {"auto": 0, "30m": 1800, "1h": 3600, "3h": 10_800, "12h": 43_200, "1d
 PASSAGES = 200
 """Passages that a model is asked about, unless another number is chosen."""
 _BASE, _ENDPOINT = "base", "endpoint"
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
 
 
 class MaterialCard:
@@ -196,7 +195,6 @@ class MaterialCard:
         """Connect the events: `show_file` is what makes the tab read the file that `name` names, by `read_again`."""
         language = self.language
 
-        @show_errors(language)
         def read_files(request: gr.Request, files: list[str] | None) -> Iterator[dict[Any, Any]]:
             if not files:
                 scanning.cancel(_session(request))
@@ -215,7 +213,6 @@ class MaterialCard:
         def choose(speaker: str | None) -> Any:
             return gr.update(interactive=bool(speaker))
 
-        @show_errors(language)
         def make_rows(
             request: gr.Request,
             confirmed: Cost | None,
@@ -277,8 +274,8 @@ class MaterialCard:
         def cancel(request: gr.Request) -> None:
             scanning.cancel(_session(request))
 
-        gr.on([self.files.upload, self.files.clear, self.files.delete], read_files, self.files, self.outputs, **_QUIET)
-        self.speaker.input(choose, self.speaker, self.go, trigger_mode="always_last", **_QUIET)
+        gr.on([self.files.upload, self.files.clear, self.files.delete], read_files, self.files, self.outputs)
+        self.speaker.input(choose, self.speaker, self.go)
         model = frame.form.parts["model.id"]
         writer_controls = [self.poor, self.endpoint, self.send, self.cost]
         written = list(self.instructions.values())
@@ -286,18 +283,14 @@ class MaterialCard:
             self._show_recipes,
             [self.recipes, self.writer, self.spoken, model, *written],
             [self.asking, self.every_way, *written, *writer_controls],
-            trigger_mode="always_last",
-            **_QUIET,
         )
-        self.writer.input(
-            self._show_writer, [self.writer, model], writer_controls, trigger_mode="always_last", **_QUIET
-        )
+        self.writer.input(self._show_writer, [self.writer, model], writer_controls)
         inputs = [self.files, self.speaker, self.recipes, self.every_way, self.silence, self.replaced, model]
         inputs += [self.limit, self.writer, *written, self.address, self.endpoint_model, self.key]
         outputs = [*self.of_making, name, *show_file, *self.review.outputs]
-        read_again(self.go.click(make_rows, [gr.State(None), *inputs], outputs, **_QUIET), is_own=True)
-        read_again(self.send.click(make_rows, [self.cost, *inputs], outputs, **_QUIET), is_own=True)
-        self.cancel.click(cancel, None, None, **_QUIET)
+        read_again(self.go.click(make_rows, [gr.State(None), *inputs], outputs), is_own=True)
+        read_again(self.send.click(make_rows, [self.cost, *inputs], outputs), is_own=True)
+        self.cancel.click(cancel, None, None)
         self.review.connect(frame, show_file, name, read_again)
 
 

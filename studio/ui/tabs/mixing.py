@@ -15,7 +15,7 @@ from studio.i18n import message, text
 from studio.model import adapter_mix
 from studio.style.request import StyleRequest
 from studio.ui import jobs, launch, style_views, views
-from studio.ui.failures import box, show_errors
+from studio.ui.failures import box
 from studio.ui.frame import Frame
 from studio.ui.words import Words
 
@@ -26,7 +26,6 @@ WEIGHTS = (70, 30, 30)
 """Weights in percent to begin with."""
 MAX_WEIGHT = 150
 KIND = "mix style"
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 class MixEditor:
@@ -104,7 +103,6 @@ class MixEditor:
         """Connect the events; `offer` returns what an added column can be, of a run and in a language."""
         language = frame.language
 
-        @show_errors(language)
         def show_mix(run_id: str | None, are_open: tuple[bool, ...], *rest: Any) -> dict[Any, Any]:
             chosen, adapters = rest[: len(who)], rest[len(who) :]
             if not (run_id and any(is_open and kind == MIX for is_open, kind in zip(are_open, chosen, strict=True))):
@@ -122,7 +120,6 @@ class MixEditor:
                    for part, name in parts},
             }  # fmt: skip
 
-        @show_errors(language)
         def save(run_id: str | None, *values: Any) -> Iterator[dict[Any, Any]]:
             if runs.is_restricted():
                 raise AccessError("access.guest")
@@ -143,7 +140,6 @@ class MixEditor:
                 **{part: gr.update(choices=offer(run_id, language)) for part in who},
             }
 
-        @show_errors(language)
         def measure(request: gr.Request, run_id: str | None, *values: Any) -> Iterator[dict[Any, Any]]:
             if runs.is_restricted():
                 raise AccessError("access.guest")
@@ -178,22 +174,17 @@ class MixEditor:
         def stop(request: gr.Request) -> None:
             jobs.stop(request, KIND)
 
-        last = {"trigger_mode": "always_last"}
         gr.on(
             [open_.change, *(each.change for each in who)],
             show_mix,
             [run, open_, *who, *self.adapters],
             [self.row, *self.adapters],
-            **last,
-            **_QUIET,
         )
-        self.combination.input(
-            lambda name: gr.update(visible=adapter_mix.prunes(name)), self.combination, self.density, **last, **_QUIET
-        )
-        self.save.click(save, [run, *self.inputs], [self.status, self.file, *who], concurrency_limit=None, **_QUIET)
+        self.combination.input(lambda name: gr.update(visible=adapter_mix.prunes(name)), self.combination, self.density)
+        self.save.click(save, [run, *self.inputs], [self.status, self.file, *who])
         outputs = [self.status, self.measure, self.stop]
-        self.measure.click(measure, [run, *self.inputs], outputs, concurrency_limit=None, **_QUIET)
-        self.stop.click(stop, None, None, concurrency_limit=None, **_QUIET)
+        self.measure.click(measure, [run, *self.inputs], outputs)
+        self.stop.click(stop, None, None, concurrency_limit=None)
 
 
 def _required(run_id: str | None) -> str:

@@ -10,13 +10,11 @@ from gradio.context import Context
 from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.model.catalogue import ModelFacts
 from studio.ui import launch, model_views, scanning
-from studio.ui.failures import message_of, show_errors
+from studio.ui.failures import message_of
 from studio.ui.form import Form
 from studio.ui.frame import Frame
 from studio.ui.page import view
 from studio.ui.words import Words
-
-QUIET = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,6 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
     assert root is not None
 
     @view(choice.facts)
-    @show_errors(language)
     def describe_model(request: gr.Request, model_id: str, revision: str, token: str) -> Iterator[dict[Any, Any]]:
         from studio.model import catalogue
 
@@ -90,11 +87,9 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
             facts = catalogue.describe(config, (token or "").strip() or None)
         yield _show(facts)
 
-    @show_errors(language)
     def offer_models() -> dict[str, Any]:
         return gr.update(choices=_offered(language))
 
-    @show_errors(language)
     def pull_model(
         request: gr.Request, facts: ModelFacts, model_id: str, revision: str, token: str
     ) -> Iterator[dict[Any, Any]]:
@@ -146,11 +141,11 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
 
     model_inputs = [model, revision, choice.token]
     chosen = [model.change, revision.blur, revision.submit, choice.token.submit, root.load]
-    gr.on(chosen, describe_model, model_inputs, choice.of_facts, trigger_mode="always_last", **QUIET)
-    root.load(offer_models, None, model, **QUIET)
-    fetched = choice.fetch.click(pull_model, [choice.facts, *model_inputs], choice.of_facts, **QUIET)
-    fetched.then(offer_models, None, model, **QUIET)
-    choice.cancel.click(cancel_pull, None, None, **QUIET)
+    gr.on(chosen, describe_model, model_inputs, choice.of_facts)
+    root.load(offer_models, None, model)
+    fetched = choice.fetch.click(pull_model, [choice.facts, *model_inputs], choice.of_facts)
+    fetched.then(offer_models, None, model)
+    choice.cancel.click(cancel_pull, None, None)
 
 
 def _session(request: gr.Request) -> str:

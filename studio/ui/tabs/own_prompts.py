@@ -19,7 +19,7 @@ from studio.generation import held_out
 from studio.i18n import message
 from studio.ui import compare_views, examples, jobs, polling
 from studio.ui import own_prompts_views as views
-from studio.ui.failures import box, show_errors
+from studio.ui.failures import box
 from studio.ui.page import view
 from studio.ui.tabs import compare as tabs
 from studio.ui.tabs.compare import CompareTab
@@ -29,7 +29,6 @@ from studio.ui.words import Words
 
 KIND = "prompts"
 FILE_TYPES = [".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx"]
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _UNLESS_WRITTEN = "(kept, written) => [written?.trim() || !kept ? undefined : kept]"
 """Decides in the browser, which knows what has been typed by now."""
 
@@ -110,7 +109,6 @@ class OwnPrompts:
         """Connect the events; returns the one that streams answers, and how to look for what other pages do."""
         language = self.language
 
-        @show_errors(language)
         def compare_all(written: str, *values: Any) -> Iterator[dict[Any, Any]]:
             from studio import gpu
 
@@ -135,7 +133,6 @@ class OwnPrompts:
             left_out = paragraph(message("ui.own_prompts.repeated", count=repeated), language, "hint")
             yield {**self.render(run_id), self.note: left_out if repeated else ""}
 
-        @show_errors(language)
         def read(path: str) -> dict[Any, Any]:
             try:
                 prompts, left_out = held_out.read_prompts(Path(path))
@@ -149,12 +146,10 @@ class OwnPrompts:
             if run_id:
                 jobs.stop(run_id, KIND)
 
-        @show_errors(language)
         def open_batches(run_id: str | None) -> dict[Any, Any]:
             newest = next(iter(_batches(run_id)), None)
             return {**self.render(run_id), self.kept_prompts: _text(newest) if newest else ""}
 
-        @show_errors(language)
         def reopen_batch(run_id: str | None, chosen: str | None) -> dict[Any, Any]:
             batch = next((each for each in _batches(run_id) if each.id == chosen), None)
             return {**self.render(run_id, chosen), self.prompts: _text(batch) if batch else gr.skip()}
@@ -170,14 +165,13 @@ class OwnPrompts:
             return updates
 
         every = [*self.outputs, self.prompts]
-        last = {"trigger_mode": "always_last"}
         inputs = [self.prompts, *tab.settings, *tab.columns]
-        event = self.go.click(compare_all, inputs, self.outputs, concurrency_limit=None, **_QUIET)
-        self.stop.click(stop, tab.run, None, concurrency_limit=None, **_QUIET)
-        self.file.upload(read, self.file, [self.prompts, self.note], **_QUIET)
-        self.saved.input(reopen_batch, [tab.run, self.saved], every, **_QUIET, **last)
+        event = self.go.click(compare_all, inputs, self.outputs)
+        self.stop.click(stop, tab.run, None, concurrency_limit=None)
+        self.file.upload(read, self.file, [self.prompts, self.note])
+        self.saved.input(reopen_batch, [tab.run, self.saved], every)
         opened = [*self.outputs, self.kept_prompts]
-        tab.run.change(open_batches, tab.run, opened, cancels=[event], **_QUIET, **last).then(
+        tab.run.change(open_batches, tab.run, opened, cancels=[event]).then(
             None, [self.kept_prompts, self.prompts], self.prompts, js=_UNLESS_WRITTEN
         )
         return event, polling.Watch(

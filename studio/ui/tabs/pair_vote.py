@@ -11,11 +11,9 @@ from studio.compare.comparison import AnswerPair, Comparison
 from studio.compare.comparison_history import comparison_id
 from studio.evaluate.blind_vote import Ballot
 from studio.i18n import Message, message
-from studio.ui.failures import show_errors
 from studio.ui.views import paragraph
 from studio.ui.words import Words
 
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
 CHOICES = ("1", "tie", "2", *map(str, range(3, MAX_COLUMNS + 1)))
 
 
@@ -48,7 +46,6 @@ class PairVote:
             more = {self.buttons[str(n)]: gr.update(visible=n <= count) for n in range(3, MAX_COLUMNS + 1)}
             return {self.row: gr.update(visible=count > 0), self.status: "", **more}
 
-        @show_errors(self.language)
         def vote_on_pair(choice: str, comparison: Comparison | None, name: str, mark: str) -> dict[Any, Any]:
             columns = _columns(comparison)
             if comparison is None or not columns:
@@ -57,10 +54,10 @@ class PairVote:
             return {self.status: paragraph(counts, self.language, "hint")}
 
         more = [self.buttons[str(number)] for number in range(3, MAX_COLUMNS + 1)]
-        badge.change(render, last, [self.row, self.status, *more], trigger_mode="always_last", **QUIET)
+        badge.change(render, last, [self.row, self.status, *more])
         for choice, button in self.buttons.items():
             inputs = [gr.State(choice), last, *named]
-            button.click(vote_on_pair, inputs, self.status, **QUIET)
+            button.click(vote_on_pair, inputs, self.status)
 
 
 def _columns(comparison: Comparison | None) -> list[str]:

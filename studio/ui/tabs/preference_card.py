@@ -7,12 +7,9 @@ import gradio as gr
 from studio import runs
 from studio.runs import metadata
 from studio.ui import ballot_views as views
-from studio.ui.failures import show_errors
 from studio.ui.page import view
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.words import Words
-
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 class PreferenceCard:
@@ -44,7 +41,6 @@ class PreferenceCard:
         """Connect the buttons to the run that is chosen."""
         language = self.language
 
-        @show_errors(language)
         def count_votes(run_id: str | None) -> dict[Any, Any]:
             from studio.data import prepare
             from studio.reports import vote_rows
@@ -60,7 +56,6 @@ class PreferenceCard:
             words = views.judged(judged.summary, report.problems, chosen, language)
             return {self.counted: words, self.start: _visible(not report.blocks), self.of_run: run_id}
 
-        @show_errors(language)
         def train_on_votes(run_id: str | None) -> dict[Any, Any]:
             from studio import gpu
             from studio.reports import vote_rows
@@ -76,9 +71,9 @@ class PreferenceCard:
         def clear(run_id: str | None, of_run: str | None) -> Any:
             return gr.skip() if run_id == of_run else {self.counted: "", self.start: _visible(False)}
 
-        self.count.click(count_votes, head.run, self.outputs, **_QUIET)
-        self.start.click(train_on_votes, head.run, self.outputs, **_QUIET)
-        head.run.change(clear, [head.run, self.of_run], self.outputs, trigger_mode="always_last", **_QUIET)
+        self.count.click(count_votes, head.run, self.outputs)
+        self.start.click(train_on_votes, head.run, self.outputs)
+        head.run.change(clear, [head.run, self.of_run], self.outputs)
 
 
 def _visible(visible: bool) -> Any:

@@ -12,14 +12,13 @@ from studio.config import RunConfig
 from studio.errors import ConfigError, StudioError
 from studio.i18n import message
 from studio.ui import preflight_views, scanning, views
-from studio.ui.failures import message_of, show_errors
+from studio.ui.failures import message_of
 from studio.ui.form import Form
 from studio.ui.frame import Frame
 from studio.ui.page import browser_state, view
 from studio.ui.preflight_views import Rate
 from studio.ui.words import Words
 
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
 SETTLED = 0.3
 """Seconds that a check which nobody has asked for waits for the Data tab to begin its scan of the same rows."""
 
@@ -94,7 +93,7 @@ class PreflightCard:
 
     def connect(self, frame: Frame, token: gr.Textbox, changed: Any) -> None:
         """Connect the events: the card follows the event `changed`, and asks the Hub with `token`."""
-        language, form = self.language, self._form
+        form = self._form
 
         def checker(pressed: _Check | None) -> Callable[..., Iterator[dict[Any, Any]]]:
             """Return the handler of a button for such a check; without one, of the check that begins by itself.
@@ -103,7 +102,6 @@ class PreflightCard:
             """
 
             @view(self.verdict, self.checked)
-            @show_errors(language)
             def check(
                 request: gr.Request, checked: Any, checking: Any, price: Any, currency: Any, base: RunConfig, *rest: Any
             ) -> Iterator[dict[Any, Any]]:
@@ -132,21 +130,19 @@ class PreflightCard:
         def cancel(request: gr.Request) -> None:
             scanning.cancel(_session(request))
 
-        @show_errors(language)
         def show(verdict: Any, price: Any, currency: Any) -> dict[Any, Any]:
             return self.render(verdict, Rate.of(price, currency))
 
         inputs = [self.checked, self.checking, *self.rate, frame.base, *form.components, token]
-        self.check.click(checker(_Check(by_hand=True)), inputs, self.outputs, **QUIET)
-        self.measure.click(checker(_Check(measures=True, by_hand=True)), inputs, self.outputs, **QUIET)
-        changed.then(checker(None), inputs, self.outputs, trigger_mode="multiple", **QUIET)
-        self.cancel.click(cancel, None, None, **QUIET)
-        last = {"trigger_mode": "always_last", **QUIET}
-        gr.on([part.change for part in self.rate], show, [self.verdict, *self.rate], self.of_verdict, **last)
-        gr.on([part.input for part in self.rate], lambda price, currency: [price or None, currency],
-              self.rate, self.rate_before, **last)  # fmt: skip
+        self.check.click(checker(_Check(by_hand=True)), inputs, self.outputs)
+        self.measure.click(checker(_Check(measures=True, by_hand=True)), inputs, self.outputs)
+        changed.then(checker(None), inputs, self.outputs, trigger_mode="multiple")
+        self.cancel.click(cancel, None, None)
+        gr.on([part.change for part in self.rate], show, [self.verdict, *self.rate], self.of_verdict)
+        inputs_of_rate = [part.input for part in self.rate]
+        gr.on(inputs_of_rate, lambda price, currency: [price or None, currency], self.rate, self.rate_before)
         assert Context.root_block is not None
-        Context.root_block.load(lambda rate_state: list(rate_state), self.rate_before, self.rate, **QUIET)
+        Context.root_block.load(lambda rate_state: list(rate_state), self.rate_before, self.rate)
 
     def _follow(
         self, check: _Check, token: str | None, rate: Rate | None, request: gr.Request, waits: bool

@@ -12,7 +12,7 @@ from studio import command, presets
 from studio.config import BUILTIN_MODEL, RunConfig, choices, fields, value_of
 from studio.errors import StudioError
 from studio.ui import preset_choices, recipe_views, settings_file, uploads
-from studio.ui.failures import show_errors, silent
+from studio.ui.failures import silent
 from studio.ui.form import Form, to_values
 from studio.ui.frame import Frame
 from studio.ui.tabs import model_choice, settings_text
@@ -24,7 +24,6 @@ from studio.ui.tabs.suggesting import SuggestCard
 from studio.ui.words import Words, class_of
 
 _FIELDS = dict(fields())
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
 _ASK = (
     "element.addEventListener('click', event => { const asked = event.target.closest('[data-do]');"
     " if (asked) trigger('click', {...asked.dataset}); });"
@@ -144,7 +143,6 @@ def connect(
 
     filled = list(dict.fromkeys([frame.base, *form.components, *of_source, recipe.loaded, own]))
 
-    @show_errors(language)
     def load(name: str, *values: Any) -> dict[Any, Any]:
         if name != presets.OWN:
             return fill(presets.load(name))
@@ -153,7 +151,6 @@ def connect(
             return {**show_source(None), recipe.loaded: uuid.uuid4().hex}
         return {**fill(presets.own(source, uploads.title(source))), own: uuid.uuid4().hex}
 
-    @show_errors(language)
     def load_builtin(name: str) -> dict[Any, Any]:
         return fill(presets.offline_sample(presets.load(name)))
 
@@ -167,7 +164,6 @@ def connect(
         name = preset or command.nearest_preset(config)
         return name, presets.load(name)
 
-    @show_errors(language)
     def reset(event: gr.EventData, base: RunConfig, preset: str | None, *values: Any) -> dict[Any, Any]:
         path = event._data.get("setting") if isinstance(event._data, dict) else None
         config = _read(values, base)
@@ -186,7 +182,6 @@ def connect(
         except StudioError:
             return None
 
-    @show_errors(language)
     def say_changes(
         base: RunConfig, preset: str | None, text: str, written: str, notes: Any, *values: Any
     ) -> dict[Any, Any]:
@@ -207,25 +202,23 @@ def connect(
         saved_draft = draft if config is None else {"settings": config.to_yaml(), "preset": preset}
         return {**saved_draft, "at": draft["at"]}
 
-    @show_errors(language)
     def find(query: str) -> str:
         return recipe_views.search(query or "", recipe.searched, language)  # None until the field was on the screen
 
-    @show_errors(language)
     def take(text: str) -> dict[Any, Any]:
         config, preset, notes = settings_text.read(text)
         return {**fill(config), recipe.preset: preset, **settings_text.applied(recipe.text, config, notes, language)}
 
     choice_inputs = [recipe.preset, *form.components]
-    recipe.preset.input(load, choice_inputs, filled, trigger_mode="always_last", **QUIET)
-    chosen.then(load, choice_inputs, filled, **QUIET)
-    recipe.builtin.click(load_builtin, recipe.preset, filled, **QUIET)
-    recipe.preset.change(offer_builtin, recipe.preset, recipe.builtin, trigger_mode="always_last", **QUIET)
+    recipe.preset.input(load, choice_inputs, filled)
+    chosen.then(load, choice_inputs, filled)
+    recipe.builtin.click(load_builtin, recipe.preset, filled)
+    recipe.preset.change(offer_builtin, recipe.preset, recipe.builtin)
     everything = [frame.base, recipe.preset, *form.components]
-    recipe.changed.click(reset, everything, [*filled, recipe.changed], **QUIET)
+    recipe.changed.click(reset, everything, [*filled, recipe.changed])
     events = [part.change for part in form.components]
     saving = frame.keep_draft.click(
-        keep_draft, [frame.draft, *everything], frame.draft, js=_AS_OF, trigger_mode="always_last", **QUIET
+        keep_draft, [frame.draft, *everything], frame.draft, js=_AS_OF, trigger_mode="always_last"
     )
     saving.then(None, frame.draft, None, js=_SAVED)
     text_outputs = [recipe.text.text, recipe.text.written, recipe.text.notes]
@@ -233,9 +226,9 @@ def connect(
     outputs = [recipe.changed, *recipe.text.of_form]
     gr.on([*events, recipe.preset.change], None, None, None, js=_SETTLED)
     asks = [recipe.settled.click, *([card.tab.select] if card.tab else [])]
-    changed = gr.on(asks, say_changes, inputs, outputs, trigger_mode="always_last", **QUIET)
+    changed = gr.on(asks, say_changes, inputs, outputs, trigger_mode="always_last")
     card.connect(frame, recipe.model.token, changed)
-    recipe.search.change(find, recipe.search, recipe.matches, trigger_mode="always_last", **QUIET)
+    recipe.search.change(find, recipe.search, recipe.matches)
     settings_text.connect(recipe.text, frame, take, [*filled, recipe.preset])
     recipe.suggesting.connect(frame, fill, filled, changed, own)
-    return recipe.loaded.change(lambda: None, None, None, **QUIET)
+    return recipe.loaded.change(lambda: None, None, None)

@@ -11,7 +11,7 @@ from studio.errors import ConfigError, RunError, StudioError
 from studio.i18n import Message
 from studio.remote.record import FLAVOR, TIMEOUT
 from studio.ui import remote_views
-from studio.ui.failures import box, show_errors
+from studio.ui.failures import box
 from studio.ui.following import follow
 from studio.ui.frame import Frame
 from studio.ui.page import view
@@ -19,8 +19,6 @@ from studio.ui.words import Words
 
 if TYPE_CHECKING:
     from studio.remote.hub_jobs import HubJobs, Offers
-
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _CONTROL = {
     "errors.remote.flavor": "flavor",
     "errors.remote.timeout": "timeout",
@@ -159,7 +157,6 @@ class RemoteCard:
             return {**priced, **show_run(follow(run.id), curve_settings, log_filter)}
 
         def at_control(handler: Callable[..., dict[Any, Any]]) -> Callable[..., dict[Any, Any]]:
-            @show_errors(self.language)
             def handle(*values_in: Any) -> dict[Any, Any]:
                 try:
                     return handler(*values_in)
@@ -172,19 +169,17 @@ class RemoteCard:
 
         choice = [self.token, self.flavor, self.timeout]
         inputs = [*frame.config_inputs, *check_states, *choice]
-        self.ask.click(at_control(ask), inputs, self.outputs, concurrency_limit=None, **QUIET)
+        self.ask.click(at_control(ask), inputs, self.outputs, concurrency_limit=None)
         gr.on(
             [self.flavor.input, self.timeout.change],
             at_control(ask_again),
             [self.offers, self.flavor, self.timeout],
             self.outputs[1:],
-            trigger_mode="always_last",
-            **QUIET,
         )
-        self.token.change(forget, None, self.outputs, trigger_mode="always_last", **QUIET)
+        self.token.change(forget, None, self.outputs)
         started = [self.offers, *inputs, self.delete, *looks]
         both = list(dict.fromkeys([self.card, *self.outputs, *run_outputs]))
-        self.start.click(at_control(start), started, both, concurrency_limit=1, **QUIET)
+        self.start.click(at_control(start), started, both, concurrency_limit=1)
 
 
 def _problem(config: RunConfig, checked: Any, config_of_check: RunConfig | None) -> Message | None:

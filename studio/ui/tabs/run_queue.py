@@ -9,12 +9,9 @@ import gradio as gr
 from studio import runs
 from studio.errors import RunError
 from studio.ui import views
-from studio.ui.failures import show_errors
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.words import Words
-
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 @dataclass(frozen=True)
@@ -78,10 +75,8 @@ def render(card: RunQueue, following: Following, chosen: str | None) -> dict[Any
 
 def connect(card: RunQueue, frame: Frame) -> None:
     """Connect the buttons."""
-    language = frame.language
 
     def mover(by: int) -> Any:
-        @show_errors(language)
         def move(following: Following, chosen: str | None) -> dict[Any, Any]:
             from studio import gpu
 
@@ -95,7 +90,6 @@ def connect(card: RunQueue, frame: Frame) -> None:
 
         return move
 
-    @show_errors(language)
     def remove(following: Following, chosen: str | None) -> dict[Any, Any]:
         if chosen is None or chosen not in following.active.waiting:
             raise RunError("ui.queue_none")
@@ -103,6 +97,6 @@ def connect(card: RunQueue, frame: Frame) -> None:
         return {card.remove: gr.update(interactive=False)}
 
     queue_inputs = [frame.following, card.runs]
-    card.earlier.click(mover(-1), queue_inputs, card.of_queue, **QUIET)
-    card.later.click(mover(1), queue_inputs, card.of_queue, **QUIET)
-    card.remove.click(remove, queue_inputs, card.of_queue, **QUIET)
+    card.earlier.click(mover(-1), queue_inputs, card.of_queue)
+    card.later.click(mover(1), queue_inputs, card.of_queue)
+    card.remove.click(remove, queue_inputs, card.of_queue)

@@ -14,7 +14,6 @@ from studio.runs import Run, checkpoints, metadata, trash
 from studio.sweep import directory, drive
 from studio.ui import following as follow
 from studio.ui import polling
-from studio.ui.failures import show_errors as failures_shown
 from studio.ui.failures import warn
 from studio.ui.frame import Frame
 from studio.ui.page import view
@@ -23,8 +22,6 @@ from studio.ui.tabs import compare, compare_updates, sweep_form, sweeps
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.tabs.runs import RunsTab
 from studio.ui.tabs.runs_updates import RunsSession, current_query, updates
-
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
@@ -42,12 +39,11 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
         """Connect a handler of (query, kind, session, …) that changes what is shown."""
 
         def connected(handler: Callable[..., Any]) -> Any:
-            @failures_shown(language)
             def handled(stored: Any, kind: str, session: RunsSession | None, *rest: Any) -> Any:
                 return handler(current_query(stored, session), kind, session, *rest)
 
             inputs = [*looked, *(more or [])]
-            return gr.on(list(events), handled, inputs, tab.outputs, trigger_mode="always_last", **QUIET)
+            return gr.on(list(events), handled, inputs, tab.outputs, trigger_mode="always_last")
 
         return connected
 
@@ -58,7 +54,6 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
     def show_news(stored: Any, kind: str, session: RunsSession | None) -> Any:
         return updates(tab, current_query(stored, session), kind, language, session) or gr.skip()
 
-    @failures_shown(language)
     def arrive(stored: Any, kind: str, session: RunsSession | None) -> Any:
         query = current_query(stored, session)
         changes = {tab.query: query.query, tab.state: query.state, tab.timer: gr.Timer(active=True)}
@@ -68,7 +63,6 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
         data = event._data if isinstance(event._data, dict) else {}
         return in_list(stored, kind, session, str(data.get("do")), data)
 
-    @failures_shown(language)
     def in_list(stored: Any, kind: str, session: RunsSession | None, do: str, data: dict[str, Any]) -> Any:
         query, run_id = current_query(stored, session), str(data.get("run", ""))
         if do == "restore":
@@ -91,8 +85,8 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
                 query = replace(query, chosen=query.chosen[:MOST_CHOSEN])
         return show(query, kind, session)
 
-    tab.parts["table"].click(pressed, looked, tab.outputs, trigger_mode="multiple", **QUIET)  # two boxes, quickly
-    tab.parts["trash"].click(pressed, looked, tab.outputs, **QUIET)
+    tab.parts["table"].click(pressed, looked, tab.outputs, trigger_mode="multiple")  # two boxes, quickly
+    tab.parts["trash"].click(pressed, looked, tab.outputs)
 
     @act(tab.query.change, more=[tab.query])  # also what is pasted
     def search(query: RunsQuery, kind: str, session: RunsSession | None, words: str) -> Any:
@@ -150,9 +144,9 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
         trash.empty()
         return show(query, kind, session, {tab.empty_sure: gr.update(visible=False)})
 
-    tab.empty_not.click(lambda: gr.update(visible=False), None, tab.empty_sure, **QUIET)
-    tab.page.clean.click(lambda: gr.update(visible=True), None, tab.page.sure, **QUIET)
-    tab.page.clean_not.click(lambda: gr.update(visible=False), None, tab.page.sure, **QUIET)
+    tab.empty_not.click(lambda: gr.update(visible=False), None, tab.empty_sure)
+    tab.page.clean.click(lambda: gr.update(visible=True), None, tab.page.sure)
+    tab.page.clean_not.click(lambda: gr.update(visible=False), None, tab.page.sure)
 
     @act(tab.page.clean_now.click)
     def clean(query: RunsQuery, kind: str, session: RunsSession | None) -> Any:
@@ -162,13 +156,11 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
 
     sweep = tab.page.sweep_form
 
-    @failures_shown(language)
     def foretell(stored: Any, session: RunsSession | None, *values: Any) -> str:
         return sweep_form.foretold(opened(current_query(stored, session)).config(), values, language)[1]
 
-    sweep.check.click(foretell, [tab.saved_query, tab.session, *sweep.inputs], sweep.estimate, **QUIET)
+    sweep.check.click(foretell, [tab.saved_query, tab.session, *sweep.inputs], sweep.estimate)
 
-    @failures_shown(language)
     def start_sweep(stored: Any, kind: str, session: RunsSession | None, *values: Any) -> Any:
         query = current_query(stored, session)
         plan, estimate = sweep_form.foretold(opened(query).config(), values, language)
@@ -180,7 +172,7 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
         card = tab.sweeps.sweep_card
         return {**looked_at, sweep.estimate: "", card: gr.update(visible=True, open=True)}
 
-    sweep.start.click(start_sweep, [*looked, *sweep.inputs], [*tab.outputs, sweep.estimate], **QUIET)
+    sweep.start.click(start_sweep, [*looked, *sweep.inputs], [*tab.outputs, sweep.estimate])
 
     @act(tab.sweeps.sweep.input, more=[tab.sweeps.sweep])
     def choose_sweep(query: RunsQuery, kind: str, session: RunsSession | None, chosen: str | None) -> Any:
@@ -196,14 +188,14 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
         drive.drive_in_background(sweeps.chosen(query.sweep))
         return show(query, kind, session)
 
-    tab.parts["sweep_table"].click(pressed, looked, tab.outputs, **QUIET)
+    tab.parts["sweep_table"].click(pressed, looked, tab.outputs)
 
     def watch(event: gr.SelectData) -> Any:
         """Look at the runs only while the tab is on the screen."""
         return gr.Timer(active=event.value == text("ui.tabs.runs", language))
 
-    item.select(arrive, looked, tab.outputs, **QUIET)
-    tabs.select(watch, None, tab.timer, trigger_mode="multiple", **QUIET)
+    item.select(arrive, looked, tab.outputs)
+    tabs.select(watch, None, tab.timer, trigger_mode="multiple")
     polling.poll([tab.timer.tick], polling.Watch(find_news, looked, show_news, looked, tab.outputs))
 
 
@@ -242,19 +234,16 @@ def connect_others(
     query_inputs = [tab.saved_query, tab.session]
     page = tab.page
 
-    @failures_shown(language)
     def to_train(stored: Any, session: RunsSession | None, *looks: Any) -> Any:
         run = opened(current_query(stored, session))
         return {**show_run(follow.follow(run.id), *looks), tabs: gr.update(selected="train")}
 
-    @failures_shown(language)
     def resume(stored: Any, session: RunsSession | None, *looks: Any) -> Any:
         from studio import gpu
 
         run = gpu.thread().resume_run(opened(current_query(stored, session)).id)
         return {**show_run(follow.follow(run.id), *looks), tabs: gr.update(selected="train")}
 
-    @failures_shown(language)
     def to_compare(stored: Any, session: RunsSession | None) -> Any:
         run = opened(current_query(stored, session))
         return {
@@ -266,7 +255,6 @@ def connect_others(
             tabs: gr.update(selected="compare"),
         }
 
-    @failures_shown(language)
     def clone(stored: Any, session: RunsSession | None) -> Any:
         query = current_query(stored, session)
         config = opened(query).config() if query.open else sweeps.winning_settings(query.sweep, language)
@@ -278,13 +266,13 @@ def connect_others(
             tabs: gr.update(selected="train"),
         }
 
-    page.train.click(to_train, [*query_inputs, *looks], [*run_outputs, tabs], **QUIET)
-    page.resume.click(resume, [*query_inputs, *looks], [*run_outputs, tabs], **QUIET)
+    page.train.click(to_train, [*query_inputs, *looks], [*run_outputs, tabs])
+    page.resume.click(resume, [*query_inputs, *looks], [*run_outputs, tabs])
     to_outputs = dict.fromkeys([*compare_tab.of_runs, *compare_tab.of_answers, tabs])
-    page.compare.click(to_compare, query_inputs, list(to_outputs), **QUIET)
+    page.compare.click(to_compare, query_inputs, list(to_outputs))
     cloned = [frame.base, *frame.form.components, *of_source, setup, tabs]
     copies = [page.clone.click, tab.sweeps.sweep_apply.click]  # of the open run, or of the sweep in the list
-    return gr.on(copies, clone, query_inputs, list(dict.fromkeys(cloned)), **QUIET)
+    return gr.on(copies, clone, query_inputs, list(dict.fromkeys(cloned)))
 
 
 def _chosen(tab: CompareTab, run: Run, language: str) -> dict[Any, Any]:

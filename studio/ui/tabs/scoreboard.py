@@ -16,7 +16,6 @@ from studio.evaluate import evaluation_store
 from studio.evaluate.evaluation_store import Evaluation
 from studio.ui import jobs
 from studio.ui import scoreboard_views as views
-from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
 from studio.ui.scoreboard_views import Order
 from studio.ui.tabs.compare import CompareTab
@@ -24,7 +23,6 @@ from studio.ui.tabs.compare_events import after, settings_of
 from studio.ui.words import Words
 
 KIND = "evaluate"
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 Stamp = tuple[Column, evaluation_store.Stamp | None]
 """A column, and how the newest evaluation of its run stands on disk."""
@@ -179,7 +177,6 @@ def connect(tab: ScoreTab, head: CompareTab, frame: Frame) -> Any:
     """Connect the tab's events; returns the one after which there are other answers."""
     language = frame.language
 
-    @show_errors(language)
     def measure(request: gr.Request, order: Order, limit: float | None, *settings: Any) -> Iterator[dict[Any, Any]]:
         from studio import gpu
 
@@ -202,7 +199,6 @@ def connect(tab: ScoreTab, head: CompareTab, frame: Frame) -> Any:
         finally:  # also when the page was closed: the job goes on, and other pages show it
             jobs.forget(request, _streaming(run_id))
 
-    @show_errors(language)
     def sort(order: Order, evaluation: Evaluation | None) -> str:
         return views.rows(evaluation, order, language)
 
@@ -210,13 +206,7 @@ def connect(tab: ScoreTab, head: CompareTab, frame: Frame) -> Any:
         if run_id:
             jobs.stop(run_id, KIND)
 
-    measured = tab.go.click(
-        measure,
-        [tab.order, tab.limit, *head.settings],
-        tab.outputs,
-        concurrency_limit=None,
-        **QUIET,
-    )
-    tab.stop.click(stop, head.run, None, concurrency_limit=None, **QUIET)
-    tab.order.input(sort, [tab.order, tab.evaluation], tab.rows, trigger_mode="always_last", **QUIET)
+    measured = tab.go.click(measure, [tab.order, tab.limit, *head.settings], tab.outputs)
+    tab.stop.click(stop, head.run, None, concurrency_limit=None)
+    tab.order.input(sort, [tab.order, tab.evaluation], tab.rows)
     return measured

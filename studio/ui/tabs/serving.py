@@ -8,12 +8,10 @@ import gradio as gr
 from studio.errors import ExportError
 from studio.i18n import text
 from studio.ui import export_views, serving
-from studio.ui.failures import show_errors
 from studio.ui.tabs.compare import COPY
 from studio.ui.words import Words
 
 PORT = 8000
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 class ServingCard:
@@ -52,21 +50,19 @@ class ServingCard:
     def connect(self, run: gr.Dropdown, item: gr.Tab) -> None:
         """Connect the buttons; `run` is the chosen one, `item` the tab."""
 
-        @show_errors(self.language)
         def start_serving(run_id: str | None, port: float | None) -> list[Any]:
             if not run_id:
                 raise ExportError("ui.no_run_to_export")
             serving.start(run_id, int(port or 0))
             return self.render()
 
-        @show_errors(self.language)
         def stop_serving() -> list[Any]:
             serving.stop()
             return self.render()
 
-        item.select(show_errors(self.language)(self.render), None, self.outputs, **QUIET)
-        self.start.click(start_serving, [run, self.port], self.outputs, concurrency_limit=1, **QUIET)
-        self.stop.click(stop_serving, None, self.outputs, **QUIET)
+        item.select(self.render, None, self.outputs)
+        self.start.click(start_serving, [run, self.port], self.outputs, concurrency_limit=1)
+        self.stop.click(stop_serving, None, self.outputs)
 
 
 def state(server: Any, language: str) -> str:

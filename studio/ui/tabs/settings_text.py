@@ -9,11 +9,9 @@ import gradio as gr
 from studio.config import RunConfig
 from studio.i18n import Message, message
 from studio.ui import settings_file, views
-from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
 from studio.ui.words import Words
 
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
 _DOWNLOAD = """(text) => {
   const link = document.createElement('a');
   link.href = URL.createObjectURL(new Blob([text], {type: 'application/yaml'}));
@@ -129,31 +127,27 @@ def connect(part: SettingsText, frame: Frame, take: Callable[[str], dict[Any, An
     language = frame.language
     form = frame.form
 
-    @show_errors(language)
     def receive(path: str) -> Iterator[Any]:
         text = settings_file.read(path)
         yield {part.text: text}  # to be mended there, if it is refused
         yield take(text)
 
-    @show_errors(language)
     def discard(base: RunConfig, *values: Any) -> dict[Any, Any]:
         fresh = form.read(values, base).to_yaml()
         return {part.text: fresh, part.written: fresh, part.notes: (), part.note: ""}
 
-    @show_errors(language)
     def edited(text: str, written: str) -> str:
         return views.paragraph(message("ui.recipe.yaml_edited"), language, "hint") if text != written else ""
 
-    @show_errors(language)
     def say_copied() -> str:
         return views.paragraph(message("ui.recipe.copied"), language, "good")
 
     whole = list(dict.fromkeys([*filled, *part.of_form]))
     text = [part.text]
     text_outputs = [part.text, part.written, part.notes, part.note]
-    typed = part.text.input(edited, [*text, part.written], part.note, trigger_mode="always_last", **QUIET)
-    part.apply.click(take, text, whole, cancels=[typed], **QUIET)  # it would say too late that nothing is applied
-    part.discard.click(discard, frame.config_inputs, text_outputs, cancels=[typed], **QUIET)
-    part.upload.upload(receive, [part.upload], whole, **QUIET)
+    typed = part.text.input(edited, [*text, part.written], part.note)
+    part.apply.click(take, text, whole, cancels=[typed])  # it would say too late that nothing is applied
+    part.discard.click(discard, frame.config_inputs, text_outputs, cancels=[typed])
+    part.upload.upload(receive, [part.upload], whole)
     part.download.click(None, part.text, None, js=_DOWNLOAD)
-    part.copy.click(say_copied, None, part.copied, js=_COPY, **QUIET)
+    part.copy.click(say_copied, None, part.copied, js=_COPY)

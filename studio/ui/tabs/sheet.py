@@ -12,7 +12,6 @@ from studio.evaluate.evaluation_store import Evaluation
 from studio.evaluate.human_reading import MAX_NOTE_CHARACTERS, Sheet
 from studio.journal import digest
 from studio.ui import ballot_views as views
-from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
 from studio.ui.scoreboard_views import measured_at
 from studio.ui.tabs.ballot import written
@@ -20,7 +19,6 @@ from studio.ui.tabs.compare import CompareTab
 from studio.ui.vote_state import pairs_of
 from studio.ui.words import Words
 
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _DOWNLOAD = "() => setTimeout(() => document.querySelector('#sheet-file').click(), 300)"
 _ANSWERS = {"yes": True, "no": False}
 
@@ -129,12 +127,10 @@ def connect(tab: SheetTab, head: CompareTab, evaluation: gr.State, frame: Frame)
     """Connect the tab's events."""
     language = frame.language
 
-    @show_errors(language)
     def begin(run_id: str | None, evaluation: Evaluation | None, reader: str) -> dict[Any, Any]:
         checked_name(reader or "")
         return render(tab, run_id, evaluation, reader, True, language)
 
-    @show_errors(language)
     def save(
         run_id: str | None,
         evaluation: Evaluation | None,
@@ -152,11 +148,10 @@ def connect(tab: SheetTab, head: CompareTab, evaluation: gr.State, frame: Frame)
         )
         return render(tab, run_id, evaluation, reader, True, language)
 
-    @show_errors(language)
     def export(run_id: str | None, evaluation: Evaluation | None) -> dict[Any, Any]:
         return {tab.file: gr.update(value=written("readings.csv", _sheet(run_id, evaluation).to_csv(language)))}
 
     sheet_inputs = [head.run, evaluation, tab.reader]
-    gr.on([tab.begin.click, tab.reader.submit], begin, sheet_inputs, tab.outputs, **QUIET)
-    tab.save.click(save, [*sheet_inputs, tab.item, tab.natural, tab.wrong, tab.note], tab.outputs, **QUIET)
-    tab.export.click(export, sheet_inputs[:2], tab.file, **QUIET).success(None, None, None, js=_DOWNLOAD)
+    gr.on([tab.begin.click, tab.reader.submit], begin, sheet_inputs, tab.outputs)
+    tab.save.click(save, [*sheet_inputs, tab.item, tab.natural, tab.wrong, tab.note], tab.outputs)
+    tab.export.click(export, sheet_inputs[:2], tab.file).success(None, None, None, js=_DOWNLOAD)

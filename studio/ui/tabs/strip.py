@@ -7,7 +7,7 @@ import gradio as gr
 
 from studio.train.samples import SampleTimeline
 from studio.ui import strip_views
-from studio.ui.failures import show_errors, silent
+from studio.ui.failures import silent
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.strip_views import Place
@@ -113,7 +113,6 @@ def connect(card: StripCard, frame: Frame) -> None:
     """Connect the card's events."""
     language = frame.language
 
-    @show_errors(language)
     def moved(following: Following, prompt: int, at: int) -> dict[Any, Any]:
         newest = at >= len(_strip(following).frames) - 1
         chosen = None if newest else (following.run_id, at)
@@ -127,19 +126,5 @@ def connect(card: StripCard, frame: Frame) -> None:
 
     inputs = [frame.following, card.prompt, card.at]
     for component in (card.at, card.prompt):
-        component.input(
-            moved,
-            inputs,
-            [card.chosen, card.at, card.answers, card.caption],
-            show_progress="hidden",
-            trigger_mode="always_last",
-            api_visibility="undocumented",
-        )
-    card.stamp.change(
-        show,
-        [frame.following, *card.place],
-        card.of_run,
-        show_progress="hidden",
-        concurrency_limit=None,
-        api_visibility="undocumented",
-    )
+        component.input(moved, inputs, [card.chosen, card.at, card.answers, card.caption])
+    card.stamp.change(show, [frame.following, *card.place], card.of_run, concurrency_limit=None)

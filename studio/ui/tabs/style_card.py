@@ -15,7 +15,7 @@ from studio.style import style_store, votes
 from studio.style.report import StyleReport
 from studio.style.request import StyleProgress, StyleRequest
 from studio.ui import jobs, polling, style_views
-from studio.ui.failures import box, show_errors
+from studio.ui.failures import box
 from studio.ui.frame import Frame
 from studio.ui.page import view
 from studio.ui.tabs.compare import CompareTab
@@ -23,7 +23,6 @@ from studio.ui.tabs.compare_events import after, column_at, settings_of
 from studio.ui.words import Words
 
 KIND = "style"
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _COPY = (
     "() => { navigator.clipboard.writeText(document.querySelector('#style-prompt')?.textContent ?? ''); return []; }"
 )
@@ -90,13 +89,12 @@ class StyleCard:
         def use(report: StyleReport | None) -> Any:
             return 100 * report.curve.recommended if report and report.curve else gr.skip()
 
-        self.use.click(use, self.report_state, slider, **_QUIET)
+        self.use.click(use, self.report_state, slider)
 
     def connect(self, head: CompareTab, frame: Frame) -> polling.Watch:
         """Connect the events; returns how to look for what other pages have measured."""
         language = frame.language
 
-        @show_errors(language)
         def measure(curve: bool, *settings: Any) -> Iterator[dict[Any, Any]]:
             from studio import gpu
 
@@ -126,21 +124,13 @@ class StyleCard:
         def show(run_id: str | None, checkpoint: str | None, strength: float | None) -> Any:
             return {**self._buttons(run_id), **self._show(run_id, checkpoint, strength)}
 
-        measured = self.go.click(measure, [self.curve, *head.settings], self.outputs, concurrency_limit=None, **_QUIET)
-        self.stop.click(stop, head.run, None, concurrency_limit=None, **_QUIET)
+        measured = self.go.click(measure, [self.curve, *head.settings], self.outputs)
+        self.stop.click(stop, head.run, None, concurrency_limit=None)
         self.connect_strength(head.strength)
         self.copy.click(None, None, None, js=_COPY)
-        render, last = show_errors(language)(self.render), {"trigger_mode": "always_last"}
         at = [head.run, head.checkpoint, head.strength]
-        head.run.change(render, at, self.outputs, cancels=[measured], **_QUIET, **last)
-        gr.on(
-            [head.checkpoint.change, head.strength.change],
-            show_errors(language)(show),
-            at,
-            self.outputs,
-            **_QUIET,
-            **last,
-        )
+        head.run.change(self.render, at, self.outputs, cancels=[measured])
+        gr.on([head.checkpoint.change, head.strength.change], show, at, self.outputs)
         return polling.Watch(find, at, show, at, self.outputs)
 
 

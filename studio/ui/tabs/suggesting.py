@@ -14,12 +14,10 @@ from studio.errors import StudioError
 from studio.i18n import Message, message, text
 from studio.train.suggest import Advice
 from studio.ui import recipe_views, scanning, views
-from studio.ui.failures import box, message_of, show_errors
+from studio.ui.failures import box, message_of
 from studio.ui.frame import Frame
 from studio.ui.page import view
 from studio.ui.words import Words
-
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,6 @@ class SuggestCard:
         reading = text("ui.suggest.reading", language)
 
         @view(self.advice, self.config_of_advice, self.before)
-        @show_errors(language)
         def ask(request: gr.Request, base: RunConfig, *values: Any) -> Iterator[dict[Any, Any]]:
             yield {
                 self.panel: gr.update(visible=True),
@@ -105,7 +102,6 @@ class SuggestCard:
             yield from search(values, base, (), request, unlike=None, fetch=True)
 
         @view(self.advice, self.config_of_advice, self.before)
-        @show_errors(language)
         def apply_first(request: gr.Request, base: RunConfig, *values: Any) -> Iterator[dict[Any, Any]]:
             for updates in search(values, base, (), request, unlike=None, fetch=False):
                 yield updates
@@ -114,7 +110,6 @@ class SuggestCard:
                 yield apply(request, advice, list(advice.settings()), base, *values)
 
         @view(self.advice, self.config_of_advice, self.before)
-        @show_errors(language)
         def keep_up(
             request: gr.Request,
             advice: Advice | Message | None,
@@ -168,7 +163,6 @@ class SuggestCard:
                 advice = work.result if work.error is None else message_of(work.error)
                 yield {**self._busy(False), **self.render(advice, unwanted), self.config_of_advice: config}
 
-        @show_errors(language)
         def apply(request: gr.Request, advice: Any, chosen: list[str], base: RunConfig, *values: Any) -> dict[Any, Any]:
             if not isinstance(advice, Advice):
                 return {self.status: gr.skip()}
@@ -186,7 +180,6 @@ class SuggestCard:
                 self.undo: gr.update(visible=True),
             }
 
-        @show_errors(language)
         def undo(advice: Any, before: RunConfig | None) -> dict[Any, Any]:
             if not isinstance(advice, Advice) or before is None:
                 return {self.status: gr.skip()}
@@ -200,15 +193,15 @@ class SuggestCard:
             return {**self._busy(False), **self._closed()}
 
         listed = [self.advice, self.config_of_advice, self.before, self.chosen, frame.base, *form.components]
-        self.ask.click(ask, frame.config_inputs, self.outputs, **QUIET)
-        changed.then(keep_up, listed, self.outputs, trigger_mode="multiple", **QUIET)
-        self.cancel.click(cancel, None, None, **QUIET)
+        self.ask.click(ask, frame.config_inputs, self.outputs)
+        changed.then(keep_up, listed, self.outputs, trigger_mode="multiple")
+        self.cancel.click(cancel, None, None)
         whole = [*filled, *self.outputs]
         inputs = [self.advice, self.chosen, frame.base, *form.components]
-        self.apply.click(apply, inputs, whole, **QUIET)
-        self.undo.click(undo, [self.advice, self.before], whole, **QUIET)
-        own.change(apply_first, frame.config_inputs, whole, **QUIET)
-        self.close.click(close, None, self.outputs, **QUIET)
+        self.apply.click(apply, inputs, whole)
+        self.undo.click(undo, [self.advice, self.before], whole)
+        own.change(apply_first, frame.config_inputs, whole)
+        self.close.click(close, None, self.outputs)
 
 
 def _suggest(config: RunConfig, fetch: bool, on_progress: scanning.OnProgress) -> Advice | Message:

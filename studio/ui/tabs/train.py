@@ -10,7 +10,7 @@ import gradio as gr
 from studio.config import RunConfig
 from studio.i18n import text
 from studio.ui import hosts, preflight_views, status_views
-from studio.ui.failures import box, show_errors
+from studio.ui.failures import box
 from studio.ui.following import Following, follow
 from studio.ui.form import Form
 from studio.ui.frame import Frame
@@ -244,7 +244,6 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
     log.connect(tab.log, frame)
     run_queue.connect(tab.waiting, frame)
 
-    @show_errors(language)
     def start(base: RunConfig, *inputs: Any) -> dict[Any, Any]:
         from studio import gpu
 
@@ -255,7 +254,6 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
         stays = busy and following.alive
         return show_run(follow(following.run_id if stays else run.id), curve_settings, log_filter)
 
-    @show_errors(language)
     def resume(following: Following, curve_settings: Any, log_filter: Any, token: str = "") -> dict[Any, Any]:
         from studio import gpu
 
@@ -264,7 +262,6 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
         run = gpu.thread().resume_run(following.run_id or "", wait=bool(following.active.here), token=of_hub)
         return show_run(follow(run.id), *looks)
 
-    @show_errors(language)
     def go_on_with_less(following: Following, *looks: Any) -> dict[Any, Any]:
         from studio import gpu
 
@@ -272,16 +269,15 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
         run = gpu.thread().resume_run(following.run_id or "", first.settings, wait=bool(following.active.here))
         return show_run(follow(run.id), *looks)
 
-    quiet = {"show_progress": "hidden", "api_visibility": "undocumented"}
     settings = [*frame.config_inputs, tab.recipe.model.token, frame.following, *tab.looks]
-    tab.start.click(start, settings, show_run_outputs, **quiet)
+    tab.start.click(start, settings, show_run_outputs)
     followed = [frame.following, *tab.looks]
     tab.stopping.connect(followed, show_run, show_run_outputs)
-    tab.apply.click(go_on_with_less, followed, show_run_outputs, **quiet)
+    tab.apply.click(go_on_with_less, followed, show_run_outputs)
     pause = stopping_card.request("pause", language, show_run)
-    tab.pause.click(pause, followed, show_run_outputs, **quiet)
+    tab.pause.click(pause, followed, show_run_outputs)
     of_hub = [tab.remote.token] if tab.remote else []
-    tab.resume.click(resume, [*followed, *of_hub], show_run_outputs, **quiet)
+    tab.resume.click(resume, [*followed, *of_hub], show_run_outputs)
     if tab.remote:
         checked = [tab.preflight.verdict, tab.preflight.checked]
         tab.remote.connect(frame, checked, tab.looks, show_run, show_run_outputs)

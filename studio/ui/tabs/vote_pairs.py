@@ -12,14 +12,12 @@ from studio.errors import CompareError, StudioError
 from studio.evaluate.vote_pairs import MAX_PROMPTS, MAX_SEEDS, VotePairsRequest
 from studio.ui import ballot_views as views
 from studio.ui import jobs
-from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.tabs.compare_events import after, settings_of
 from studio.ui.words import Words
 
 KIND = "vote pairs"
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 class VotePairsCard:
@@ -53,7 +51,6 @@ class VotePairsCard:
             buttons = {self.go: gr.update(interactive=not busy), self.stop: gr.update(interactive=busy)}
             return {self.progress: progress, **buttons}
 
-        @show_errors(language)
         def make(prompts: float | None, seeds: float | None, *settings: Any) -> Iterator[dict[Any, Any]]:
             from studio import gpu
 
@@ -79,6 +76,6 @@ class VotePairsCard:
                 jobs.stop(run_id, KIND)
 
         inputs = [self.prompts, self.seeds, *head.settings]
-        making = self.go.click(make, inputs, outputs, concurrency_limit=None, **QUIET)
-        self.stop.click(stop, head.run, None, concurrency_limit=None, **QUIET)
+        making = self.go.click(make, inputs, outputs)
+        self.stop.click(stop, head.run, None, concurrency_limit=None)
         return making
