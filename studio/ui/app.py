@@ -33,9 +33,7 @@ from studio.ui.tabs import (
     export_events,
     hero,
     log,
-    recipe,
     runs_events,
-    strip,
     train,
 )
 from studio.ui.tabs import export as export_tab
@@ -83,12 +81,12 @@ def _build_page(words: Words) -> gr.HTML:
     if launch.on_space():
         gr.LoginButton()  # also what makes Gradio offer the Hub's login, to guests too
     frame = frames.build(words, base, Following())
-    first = hero.build(words)
+    first = hero.Hero(words)
     with gr.Tabs(elem_id="tabs") as tabs:
         with words.make(gr.Tab, label="ui.tabs.data", id="data"):
             data_tab = data.build(words, frame.form, base)
         with words.make(gr.Tab, label="ui.tabs.train", id="train"):
-            train_tab = train.build(words, frame.form, preset)
+            train_tab = train.TrainTab(words, frame.form, preset)
         with words.make(gr.Tab, label="ui.tabs.compare", id="compare") as compare_item:
             views_tab = comparing.build(words)
         with words.make(gr.Tab, label="ui.tabs.runs", id="runs") as runs_item:
@@ -141,7 +139,7 @@ def _connect(
     def news_of_run(
         following: Following, before: Following | None, curve_settings: curves.Settings, log_filter: log.Filter
     ) -> dict[Any, Any]:
-        following, updates = train.render(train_tab, following, before, curve_settings, log_filter, language)
+        following, updates = train_tab.render(following, before, curve_settings, log_filter)
         line = _bar(following, language)
         if line and (before is None or line != _bar(before, language)):
             updates[frame.run_bar] = line
@@ -149,12 +147,12 @@ def _connect(
 
     def show_stage(following: Following, queued: str | None = None) -> dict[Any, Any]:
         row = gr.update(visible=following.alive)
-        return {frame.run_row: row, **train.buttons(train_tab, following, language, queued)}
+        return {frame.run_row: row, **train_tab.buttons(following, queued)}
 
     def show_run(following: Following, *looks: Any) -> dict[Any, Any]:
         is_open = gr.update(open=following.run_id is None)
         run_updates = {**news_of_run(following, None, *looks), **show_stage(following), train_tab.setup: is_open}
-        return {**run_updates, **hero.visibility(first, following.run_id is None)}
+        return {**run_updates, **first.visibility(following.run_id is None)}
 
     def find_news(request: gr.Request, following: Following) -> int | None:
         now = follow.read(following)
@@ -180,7 +178,7 @@ def _connect(
         chosen = {"value": preset} if preset in (presets.OWN, *presets.names()) else {}
         return {
             **show_run(following, curves.Settings(), log.Filter()),
-            **strip.render(train_tab.strip, following, language),
+            **train_tab.strip.render(following),
             **compare_updates.choose(compare_tab, None, language),
             frame.device: _device_name(language),
             **(show_settings(base) if base else frame.form.blanks),
@@ -209,13 +207,13 @@ def _connect(
         libraries.begin()
 
     def choose_own() -> dict[Any, Any]:
-        return {tabs: gr.update(selected="data"), data_tab.source.kind: "file", **hero.visibility(first, False)}
+        return {tabs: gr.update(selected="data"), data_tab.source.kind: "file", **first.visibility(False)}
 
     def choose_preset(name: str) -> Any:
         if not name:
             return gr.skip()
         to_train = gr.update(selected="train")
-        return {train_tab.recipe.preset: name, tabs: to_train, **hero.visibility(first, False)}
+        return {train_tab.recipe.preset: name, tabs: to_train, **first.visibility(False)}
 
     @show_errors(language)
     def try_run(following: Following, chosen: str | None) -> dict[Any, Any]:
@@ -238,7 +236,7 @@ def _connect(
     own_chosen = first.own.click(choose_own, None, [tabs, data_tab.source.kind, first.card], **_QUIET)
     own_chosen.then(None, None, None, js=_TO_UPLOAD)
     read_data(own_chosen)
-    train.connect(train_tab, frame, show_run, run_outputs)
+    train_tab.connect(frame, show_run, run_outputs)
     timer = gr.Timer(TICK)
     of_others = comparing.connect(views_tab, frame, compare_item)
     page.load(ballot.marked, views_tab.vote.mark, views_tab.vote.mark, **_QUIET)
@@ -269,7 +267,7 @@ def _connect(
         )
     )
     of_source = [*data_tab.of_source, tabs]
-    read_data(recipe.connect(train_tab.recipe, train_tab.preflight, frame, of_source, show_source, own, chosen))
+    read_data(train_tab.recipe.connect(train_tab.preflight, frame, of_source, show_source, own, chosen))
     of_run = polling.Watch(
         find_news, [frame.following], show_run_news, [frame.following, *train_tab.looks], tick_outputs
     )

@@ -67,13 +67,13 @@ def build(words: Words, base: RunConfig, following: Any) -> Frame:
     """Build the head of the page inside the current Blocks."""
     with gr.Row(elem_id="head", equal_height=True):
         brand = words.make(gr.HTML, text="ui.name", frame='<h1 id="brand"><i aria-hidden="true"></i>{}</h1>')
-        device = words.make(gr.Button, text="ui.device.unknown", size="sm", elem_id="device", scale=0)
+        device = words.button("ui.device.unknown", size="sm", elem_id="device", scale=0)
         code = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
         gr.HTML(_language_links(words.language) + _theme_button(words.language), elem_id="language", js_on_load=code)
     device_card = gr.HTML(visible=False, elem_id="device-card")
     with gr.Row(elem_id="run-row", visible=False, equal_height=True) as run_row:
         run_bar = gr.HTML(elem_id="run-bar")
-        open_run = words.make(gr.Button, text="ui.run.open", size="sm", scale=0, min_width=96)
+        open_run = words.button("ui.run.open", size="sm", scale=0, min_width=96)
     return Frame(
         words=words,
         brand=brand,

@@ -73,11 +73,11 @@ def _build_page(words: Words) -> tuple[gr.HTML, set[Any]]:
     """Build one language's page inside the current Blocks; returns its brand, and the components guests are sent."""
     frame = frames.build(words, RunConfig(), None)
     with gr.Row(elem_classes="card-head"):
-        words.make(gr.HTML, text="ui.guest.about", frame='<p class="hint">{}</p>', elem_id="guest")
+        words.hint("ui.guest.about", elem_id="guest")
         if launch.on_space():
             words.make(gr.HTML, text="ui.guest.login", frame='<a href="../login/huggingface">{}</a>')
     views = comparing.build(words)
-    none = words.make(gr.HTML, text="ui.guest.none", frame='<p class="empty">{}</p>', elem_id="nothing-published")
+    none = words.empty("ui.guest.none", elem_id="nothing-published")
     _connect(frame, views, none)
     _hide(frame, views)
     return frame.brand, {none, *_sent(views)}

@@ -152,11 +152,13 @@ class _Components(BlocksConfig):
         It is no part of the public API. Generators, which may take long, do not wait for those of other sessions.
         """
         options |= {"show_progress": "hidden", "api_visibility": "undocumented"}
+        if fn is None:
+            return super().set_event_trigger(targets, fn, *args, **options)
         if options.get("trigger_mode") is None and any(target.event_name in _CONTROLLED for target in targets):
             options["trigger_mode"] = "always_last"
         if inspect.isgeneratorfunction(fn) and options.get("concurrency_limit") == "default":
             options["concurrency_limit"] = None
-        if fn is not None and not hasattr(fn, "handles_errors"):
+        if not hasattr(fn, "handles_errors"):
             language = self.root_block.current_page or DEFAULT_LANGUAGE
             fn = self._guarded.setdefault((fn, language), show_errors(language)(fn))
         return super().set_event_trigger(targets, fn, *args, **options)

@@ -27,7 +27,6 @@ class CardComparisons:
             self.chosen = words.make(
                 gr.Dropdown,
                 label="ui.export.comparisons",
-                info="ui.export.comparisons_help",
                 show_label=False,
                 choices=[],
                 value=[],

@@ -156,7 +156,7 @@ def build_head(words: Words) -> dict[str, Any]:
                 elem_id="checkpoint",
             )
             strength = _strength(words, 100, scale=3, min_width=220, elem_id="strength")
-        none = words.make(gr.HTML, text="ui.compare.no_runs", frame='<p class="empty">{}</p>', visible=False)
+        none = words.empty("ui.compare.no_runs", visible=False)
         with words.make(gr.Accordion, label="ui.compare.all_settings", open=False), gr.Row():
             numbers = {name: _number(words, name) for name in compare_views.NUMBERS}
     return {"run": run, "checkpoint": chosen, "strength": strength, "numbers": numbers, "none": none}
@@ -167,19 +167,12 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
     with gr.Column(elem_classes="card", elem_id="ask-card"):
         with gr.Row(elem_classes="ask"):
             prompt = words.make(
-                gr.Textbox,
-                label="ui.compare.prompt",
-                placeholder="ui.compare.prompt_hint",
-                lines=2,
-                max_lines=6,
-                scale=5,
-                min_width=280,
-                elem_id="prompt",
+                gr.Textbox, label="ui.compare.prompt", lines=2, max_lines=6, scale=5, min_width=280, elem_id="prompt"
             )
             with gr.Row(elem_classes="going"):
-                go = words.make(gr.Button, text="ui.compare.go", variant="primary", interactive=False, min_width=120)
-                stop = words.make(gr.Button, text="ui.compare.stop", interactive=False, min_width=72)
-                add = words.make(gr.Button, text="ui.compare.add", min_width=132, elem_id="add-column")
+                go = words.button("ui.compare.go", variant="primary", interactive=False, min_width=120)
+                stop = words.button("ui.compare.stop", interactive=False, min_width=72)
+                add = words.button("ui.compare.add", min_width=132, elem_id="add-column")
         held_out = words.make(
             gr.Radio,
             label="ui.compare.held_out",
@@ -206,7 +199,7 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
             scale=5,
             elem_id="follow",
         )
-        follow_go = words.make(gr.Button, text="ui.compare.follow_go", interactive=False, scale=1, min_width=120)
+        follow_go = words.button("ui.compare.follow_go", interactive=False, scale=1, min_width=120)
     with gr.Row(elem_classes="view"):
         view = words.make(
             gr.Radio,
@@ -216,12 +209,12 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
             scale=1,
             elem_id="view",
         )
-        maker = card.build(words)
-        present = words.make(gr.Button, text="ui.present.go", min_width=110, elem_id="present")
+        maker = card.CardMaker(words)
+        present = words.button("ui.present.go", min_width=110, elem_id="present")
     caption = gr.HTML(value=compare_views.NO_CAPTION, elem_id="told")
     with gr.Column(elem_classes="card"):
-        saved = words.make(gr.Dropdown, label="ui.compare.saved", choices=[], elem_id="saved")
-        arriving = adapter_import.build(words)
+        saved = words.make(gr.Dropdown, label="ui.compare.saved", info="", choices=[], elem_id="saved")
+        arriving = adapter_import.AdapterImport(words)
     return CompareTab(
         **head,
         extras=extras,
@@ -270,33 +263,19 @@ def _extra(words: Words, number: int) -> Extra:
             gr.Dropdown, label=f"ui.compare.columns.{NAMES[2 + number]}", choices=[], scale=3, min_width=240
         )
         strength = _strength(words, _FIRST_STRENGTHS[number], scale=4, min_width=240)
-        system = words.make(
-            gr.Textbox,
-            label="ui.compare.system",
-            placeholder="ui.compare.system_hint",
-            lines=2,
-            visible=False,
-            scale=4,
-            min_width=240,
-        )
+        system = words.make(gr.Textbox, label="ui.compare.system", lines=2, visible=False, scale=4, min_width=240)
         shots = words.make(
             gr.Textbox, label="ui.compare.shots", lines=4, max_lines=8, visible=False, scale=4, min_width=240
         )
-        remove = words.make(gr.Button, text="ui.compare.remove", size="sm", scale=0, min_width=100)
+        remove = words.button("ui.compare.remove", size="sm", scale=0, min_width=100)
     return Extra(row, who, strength, system, shots, remove)
 
 
 def _panel(words: Words, name: str) -> Panel:
     with gr.Column(min_width=250, elem_classes=f"card side-{name} {name}", visible=name in NAMES[:2]) as column:
         title = gr.HTML()
-        answer = words.make(
-            gr.HTML,
-            text="ui.compare.empty",
-            frame='<p class="empty">{}</p>',
-            elem_id=f"answer-{name}",
-            elem_classes="stream",
-            autoscroll=True,
-            js_on_load=COPY,
+        answer = words.empty(
+            "ui.compare.empty", elem_id=f"answer-{name}", elem_classes="stream", autoscroll=True, js_on_load=COPY
         )
         caption = gr.HTML(value=compare_views.NO_CAPTION, elem_id=f"caption-{name}")
     return Panel(column, title, answer, caption)

@@ -18,9 +18,9 @@ from studio.model.uploaded_adapters import PREFIX
 from studio.ui import examples, jobs, limits
 from studio.ui.compare_views import NUMBERS, View
 from studio.ui.frame import Frame
-from studio.ui.tabs import adapter_import, card, prompted_base
 from studio.ui.tabs import compare as tabs
 from studio.ui.tabs import compare_updates as show
+from studio.ui.tabs import prompted_base
 from studio.ui.tabs.compare import EXTRA, SHOTS, SYSTEM, CompareTab
 from studio.ui.tabs.mixing import MIX, mix_column
 from studio.ui.tabs.prompted_base import PROMPTED
@@ -206,7 +206,7 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
     tab.view.input(change_view, token_scores, tab.of_answers)
     tab.stop.click(stop, None, None, concurrency_limit=None)
     _connect_added(tab, frame)
-    card.connect(tab.card, frame, tab.last, tabs.names)
+    tab.card.connect(tab.last, tabs.names)
     for event in streams:
         event.then(*ends)
 
@@ -269,7 +269,7 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
     outputs = [tab.open, tab.add, *rows, *tab.of_answers]
     whose = [tab.run, tab.open, *(extra.who for extra in tab.extras)]
     shows = [tab.open, tab.add, *rows, *(part for extra in tab.extras for part in extra.inputs)]
-    adapter_import.connect(tab.outside, frame, whose, shows, arrived, gone)
+    tab.outside.connect(whose, shows, arrived, gone)
     who = [extra.who for extra in tab.extras]
     tab.prompted.connect(tab.run, tab.open, who)
     tab.mixer.connect(frame, tab.run, tab.open, who, lambda run_id, spoken: tabs.who(run_id, tabs.comparable(), spoken))

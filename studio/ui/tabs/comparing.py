@@ -102,12 +102,12 @@ def build(words: Words) -> Views:
             prompts = OwnPrompts(words)
         with words.make(gr.Tab, label="ui.compare.tabs.score", id="score"):
             style = StyleCard(words)
-            score = scoreboard.build(words)
+            score = scoreboard.ScoreTab(words)
         with words.make(gr.Tab, label="ui.compare.tabs.vote", id="vote"):
-            vote = ballot.build(words)
+            vote = ballot.BallotTab(words)
             preferences = PreferenceCard(words)
         with words.make(gr.Tab, label="ui.compare.tabs.sheet", id="sheet"):
-            read = sheet.build(words)
+            read = sheet.SheetTab(words)
     return Views(answers, score, vote, preferences, read, slides, style, prompts, gr.State(None))
 
 
@@ -116,7 +116,7 @@ def evaluated(views: Views, language: str, run_id: str | None, session: CompareS
 
     Whoever is in the middle of a vote or of reading stays there, as long as the answers are still the same.
     """
-    stands = scoreboard.stands(views.score, run_id, session.column, session.evaluation, session.order, language)
+    stands = views.score.stands(run_id, session.column, session.evaluation, session.order)
     evaluation = stands[views.score.evaluation]
     pairs = {pair.id for pair in vote_state.pairs_of(evaluation)}
     vote = session.vote(run_id, evaluation)._replace(report=vote_state.report_of(run_id, session.column))
@@ -125,8 +125,8 @@ def evaluated(views: Views, language: str, run_id: str | None, session: CompareS
     reads_on = session.reading is not None and session.reading[0] in pairs
     return {
         **stands,
-        **ballot.render(views.vote, vote, language),
-        **({} if reads_on else sheet.render(views.sheet, run_id, evaluation, session.reader, False, language)),
+        **views.vote.render(vote),
+        **({} if reads_on else views.sheet.render(run_id, evaluation, session.reader, False)),
     }
 
 
@@ -149,10 +149,10 @@ def news(
     if _report_id(vote_state.report_of(run_id, session.column)) != _report_id(session.report):
         return evaluated(views, language, run_id, session)
     if scoreboard.stamp(run_id, session.column, session.stamp, request) != session.stamp:
-        updates = scoreboard.stands(views.score, run_id, session.column, session.evaluation, session.order, language)
+        updates = views.score.stands(run_id, session.column, session.evaluation, session.order)
         if _answers_of(updates[views.score.evaluation]) != _answers_of(session.evaluation):
             return evaluated(views, language, run_id, session)
-    return updates | ballot.news(views.vote, session.vote(run_id, session.evaluation), language)
+    return updates | views.vote.news(session.vote(run_id, session.evaluation))
 
 
 def _report_id(report: StyleReport | None) -> str | None:
@@ -197,11 +197,11 @@ def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[poll
         return compare_updates.choose(answers, chosen, language)
 
     streams, answer_after = compare_events.connect(answers, frame)
-    ballot.connect(views.vote, answers, views.score.evaluation, frame)
+    views.vote.connect(answers, views.score.evaluation, frame)
     answers.vote.connect(answers.last, answers.badge, [views.vote.voter, views.vote.mark], ballot.voter_of)
-    sheet.connect(views.sheet, answers, views.score.evaluation, frame)
+    views.sheet.connect(answers, views.score.evaluation)
     present.connect(views.slides, answers, views.score.evaluation, frame)
-    measured = scoreboard.connect(views.score, answers, frame)
+    measured = views.score.connect(answers)
     inputs = [answers.run, *views.session]
     measured.then(show_measured, inputs, views.measured)
     at = [answers.checkpoint.change, answers.strength.change]

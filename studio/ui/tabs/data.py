@@ -149,10 +149,10 @@ def build(words: Words, form: Form, base: RunConfig) -> DataTab:
             row = _row(words)
             health = _health(words, form)
             with gr.Column(elem_classes="card"), words.fold("ui.rows.title"):
-                table = words.make(gr.HTML, text="ui.rows.empty", frame='<p class="empty">{}</p>', elem_id="rows")
+                table = words.empty("ui.rows.empty", elem_id="rows")
     with gr.Row(elem_classes="next"):
         blocked = gr.HTML(elem_id="blocked")
-        go_on = words.make(gr.Button, text="ui.data.continue", variant="primary", scale=0, min_width=240)
+        go_on = words.button("ui.data.continue", variant="primary", scale=0, min_width=240)
     state, checked = gr.State(DataState()), gr.State(Checked())
     return DataTab(state, checked, source, detected, variant, split, row, health, table, blocked, go_on)
 
@@ -189,14 +189,11 @@ def _source(words: Words, base: RunConfig) -> Source:
         path = words.make(
             gr.Textbox,
             label="ui.source.path",
-            info="ui.source.path_help",
             max_lines=1,
             visible=current.kind == "file" and launch.is_local(),
             elem_id="path",
         )
-        formats = words.make(
-            gr.HTML, text="ui.source.formats", frame='<p class="hint">{}</p>', visible=current.kind == "file"
-        )
+        formats = words.hint("ui.source.formats", visible=current.kind == "file")
         with gr.Row():
             encoding = _own_part(
                 words, "encoding", gr.Dropdown, choices=ENCODINGS, allow_custom_value=True,
@@ -207,18 +204,16 @@ def _source(words: Words, base: RunConfig) -> Source:
                 visible=current.sheet is not None, elem_id="sheet-name",
             )  # fmt: skip
         with gr.Column(visible=current.kind == "hub", elem_classes="inner") as hub:
-            hub_id = words.make(gr.Textbox, label="ui.hub.id", placeholder="ui.hub.id_hint", max_lines=1)
+            hub_id = words.make(gr.Textbox, label="ui.hub.id", max_lines=1)
             with gr.Row():
                 revision = _own_part(words, "revision", gr.Textbox, max_lines=1)
-                token = words.make(
-                    gr.Textbox, label="ui.hub.token", info="ui.hub.token_help", type="password", max_lines=1
-                )
-            ask = words.make(gr.Button, text="ui.hub.ask", size="sm")
+                token = words.make(gr.Textbox, label="ui.hub.token", type="password", max_lines=1)
+            ask = words.button("ui.hub.ask", size="sm")
             with gr.Row():
                 subset = _own_part(words, "subset", gr.Dropdown, choices=[], allow_custom_value=True)
                 split = _own_part(words, "split", gr.Dropdown, choices=[], allow_custom_value=True)
-            get = words.make(gr.Button, text="ui.hub.get", size="sm", interactive=False)
-            hub_status = words.make(gr.HTML, text="ui.hub.empty", frame='<p class="hint">{}</p>', elem_id="hub-said")
+            get = words.button("ui.hub.get", size="sm", interactive=False)
+            hub_status = words.hint("ui.hub.empty", elem_id="hub-said")
         structure = gr.HTML(elem_id="structure")
         material = MaterialCard(words)
     offer = gr.State(Offer())
@@ -234,7 +229,7 @@ def _own_part(words: Words, name: str, kind: type, **settings: Any) -> Any:
 
 def _detected_card(words: Words, form: Form) -> gr.HTML:
     with gr.Column(elem_classes="card"), words.fold("ui.found.title"):
-        detected = words.make(gr.HTML, text="ui.found.empty", frame='<p class="empty">{}</p>', elem_id="found")
+        detected = words.empty("ui.found.empty", elem_id="found")
         with words.make(gr.Accordion, label="ui.found.change", open=False):
             form.add(MAPPING + "shape")
             form.add(MAPPING + "prompt", elem_id="prompt-columns")
@@ -297,7 +292,7 @@ def _row(words: Words) -> Row:
         with gr.Row(elem_classes="card-head", equal_height=True):
             words.heading("ui.preview.title")
             with gr.Row(elem_classes=["stepper", "steps"]):
-                previous = words.make(gr.Button, text="ui.preview.previous", size="sm", min_width=40)
+                previous = words.button("ui.preview.previous", size="sm", min_width=40)
                 number = words.make(
                     gr.Number,
                     label="ui.preview.row",
@@ -308,10 +303,10 @@ def _row(words: Words) -> Row:
                     min_width=64,
                     elem_id="row",
                 )
-                following = words.make(gr.Button, text="ui.preview.next", size="sm", min_width=40)
+                following = words.button("ui.preview.next", size="sm", min_width=40)
         with gr.Row(elem_classes="jumps"):
             jumps = {
-                name: words.make(gr.Button, text=f"ui.preview.{name}", size="sm", min_width=72, elem_id=f"jump-{name}")
+                name: words.button(f"ui.preview.{name}", size="sm", min_width=72, elem_id=f"jump-{name}")
                 for name in JUMPS
             }
         spans = gr.HTML(elem_id="spans", visible=False)
@@ -321,7 +316,7 @@ def _row(words: Words) -> Row:
             frame='<div class="placeholder"><p class="empty">{}</p></div>',
             elem_id="caption",
         )
-        get_model = words.make(gr.Button, text="ui.model.get", visible=False, elem_id="get-model")
+        get_model = words.button("ui.model.get", visible=False, elem_id="get-model")
         raw = gr.HTML(elem_id="raw", visible=False)
     return Row(number, previous, following, jumps, spans, caption, raw, get_model)
 
@@ -330,17 +325,15 @@ def _health(words: Words, form: Form) -> Health:
     with gr.Column(elem_classes="card"):
         with gr.Row(elem_classes="card-head", equal_height=True):
             words.heading("ui.health.title")
-            cancel = words.make(gr.Button, text="ui.health.cancel", size="sm", scale=0, visible=False, min_width=96)
+            cancel = words.button("ui.health.cancel", size="sm", scale=0, visible=False, min_width=96)
         progress = gr.HTML(elem_id="scan")
-        report = words.make(
-            gr.HTML, text="ui.health.empty", frame='<p class="empty">{}</p>', elem_id="health", js_on_load=_ASK
-        )
+        report = words.empty("ui.health.empty", elem_id="health", js_on_load=_ASK)
         with words.make(gr.Accordion, label="ui.health.fixes", open=False):
             form.add("data.fixes")
         with gr.Row(elem_classes="ask"):
             written = gr.HTML(elem_id="written")
-            clean = words.make(gr.Button, text="ui.clean.go", size="sm", scale=0, min_width=220, elem_id="clean")
+            clean = words.button("ui.clean.go", size="sm", scale=0, min_width=220, elem_id="clean")
             cleaned = words.make(gr.DownloadButton, label="ui.clean.go", visible="hidden", elem_id="cleaned")
     with gr.Column(elem_classes="card"), words.fold("ui.lengths.title"):
-        lengths = words.make(gr.HTML, text="ui.lengths.empty", frame='<p class="empty">{}</p>', elem_id="lengths")
+        lengths = words.empty("ui.lengths.empty", elem_id="lengths")
     return Health(progress, cancel, report, clean, cleaned, written, lengths)

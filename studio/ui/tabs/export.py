@@ -97,7 +97,6 @@ def build(words: Words) -> ExportTab:
                     precision = words.make(
                         gr.Dropdown,
                         label="ui.export.precision",
-                        info="ui.export.precision_help",
                         choices={name: f"config.model.precision.options.{name}" for name in DTYPES},
                         value=DTYPES[0],
                         visible=False,
@@ -106,7 +105,6 @@ def build(words: Words) -> ExportTab:
                 strength = words.make(
                     gr.Slider,
                     label="ui.export.strength",
-                    info="ui.export.strength_help",
                     minimum=5,
                     maximum=round(100 * MAX_STRENGTH),
                     step=5,
@@ -114,27 +112,21 @@ def build(words: Words) -> ExportTab:
                     elem_id="export-strength",
                 )
                 comparisons = CardComparisons(words)
-                verify = words.make(
-                    gr.Checkbox, label="ui.export.verify", info="ui.export.verify_help", value=True, visible=False
-                )
+                verify = words.make(gr.Checkbox, label="ui.export.verify", value=True, visible=False)
                 with gr.Row(elem_classes="actions"):
-                    go = words.make(
-                        gr.Button, text="ui.export.go", variant="primary", min_width=140, elem_id="export-go"
-                    )
-                    stop = words.make(gr.Button, text="ui.export.stop", interactive=False, min_width=96)
+                    go = words.button("ui.export.go", variant="primary", min_width=140, elem_id="export-go")
+                    stop = words.button("ui.export.stop", interactive=False, min_width=96)
                 why = gr.HTML(elem_id="export-why")
                 progress = gr.HTML(elem_id="export-progress")
             with gr.Column(elem_classes=["card", "away"], elem_id="export-result") as result_card:
                 words.heading("ui.export.there")
                 verified = gr.HTML(elem_id="export-verified")
                 with gr.Row(elem_classes="actions"):
-                    download = words.make(
-                        gr.Button, text="ui.export.download", min_width=160, elem_id="export-download"
-                    )
-                    check = words.make(gr.Button, text="ui.export.check", visible=False, min_width=120)
+                    download = words.button("ui.export.download", min_width=160, elem_id="export-download")
+                    check = words.button("ui.export.check", visible=False, min_width=120)
                 packing = gr.HTML(elem_id="export-packing")
                 result = gr.HTML(elem_id="export-files", js_on_load=COPY)
-                words.make(gr.HTML, text="ui.export.next", frame='<h3 class="section">{}</h3>')
+                words.section("ui.export.next")
                 usage = gr.HTML(elem_id="export-usage", js_on_load=COPY)
                 push = _push(words)
     file = words.make(gr.DownloadButton, label="ui.export.download", visible="hidden", elem_id="export-file")
@@ -169,22 +161,8 @@ def build(words: Words) -> ExportTab:
 
 def _push(words: Words) -> Push:
     with words.make(gr.Accordion, label="ui.export.push.title", open=False, visible=False, elem_id="push") as panel:
-        repository = words.make(
-            gr.Textbox,
-            label="ui.export.push.repository",
-            info="ui.export.push.repository_help",
-            placeholder="ui.export.push.repository_hint",
-            max_lines=1,
-            elem_id="push-repository",
-        )
-        token = words.make(
-            gr.Textbox,
-            label="ui.export.push.token",
-            info="ui.export.push.token_help",
-            type="password",
-            max_lines=1,
-            elem_id="push-token",
-        )
-        public = words.make(gr.Checkbox, label="ui.export.push.public", info="ui.export.push.public_help", value=False)
-        go = words.make(gr.Button, text="ui.export.push.go", min_width=160, elem_id="push-go")
+        repository = words.make(gr.Textbox, label="ui.export.push.repository", max_lines=1, elem_id="push-repository")
+        token = words.make(gr.Textbox, label="ui.export.push.token", type="password", max_lines=1, elem_id="push-token")
+        public = words.make(gr.Checkbox, label="ui.export.push.public", value=False)
+        go = words.button("ui.export.push.go", min_width=160, elem_id="push-go")
     return Push(panel, repository, token, public, go)

@@ -36,18 +36,15 @@ class MaterialCard:
         """Build the part of the card inside the current one."""
         self.language = words.language
         with words.make(gr.Accordion, label="ui.material.title", open=False):
-            words.make(gr.HTML, text="ui.material.about", frame='<p class="hint">{}</p>')
+            words.hint("ui.material.about")
             self.files = words.make(
                 gr.File, label="ui.material.files", file_count="multiple", height=148, elem_id="material"
             )
-            self.speaker = words.make(
-                gr.Dropdown, label="ui.material.speaker", info="ui.material.speaker_help", choices=[], visible=False
-            )
+            self.speaker = words.make(gr.Dropdown, label="ui.material.speaker", choices=[], visible=False)
             with gr.Column(visible=False) as self.options:
                 self.recipes = words.make(
                     gr.Dropdown,
                     label="ui.material.recipe",
-                    info="ui.material.recipe_help",
                     choices={name: f"material.recipes.{name}" for name in reading.RECIPES},
                     multiselect=True,
                     elem_id="recipes",
@@ -72,17 +69,14 @@ class MaterialCard:
             self.replaced = words.make(
                 gr.CheckboxGroup,
                 label="ui.material.replaced",
-                info="ui.material.replaced_help",
                 choices={kind: f"material.kinds.{kind}" for kind in privacy.KINDS},
                 value=list(privacy.KINDS),
                 visible=False,
             )
             with gr.Row():
-                self.go = words.make(
-                    gr.Button, text="ui.material.go", variant="primary", interactive=False, min_width=140
-                )
-                self.cancel = words.make(gr.Button, text="ui.before.cancel", visible=False, min_width=72)
-            self.send = words.make(gr.Button, text="ui.material.send", variant="primary", visible=False)
+                self.go = words.button("ui.material.go", variant="primary", interactive=False, min_width=140)
+                self.cancel = words.button("ui.before.cancel", visible=False, min_width=72)
+            self.send = words.button("ui.material.send", variant="primary", visible=False)
             self.report = gr.HTML(elem_id="material-report")
             self.review = ReviewCard(words)
         self.spoken, self.cost = gr.State("en"), gr.State(None)
@@ -102,14 +96,7 @@ class MaterialCard:
                 )
                 for name in rewriting.NAMES
             }
-            self.limit = words.make(
-                gr.Number,
-                label="ui.material.limit",
-                info="ui.material.limit_help",
-                value=PASSAGES,
-                minimum=1,
-                precision=0,
-            )
+            self.limit = words.make(gr.Number, label="ui.material.limit", value=PASSAGES, minimum=1, precision=0)
             self.writer = words.make(
                 gr.Radio,
                 label="ui.material.writer",
@@ -118,18 +105,10 @@ class MaterialCard:
             )
             self.poor = words.make(gr.HTML, text="ui.material.poor", frame='<p class="hint">⚠ {}</p>', visible=False)
             with gr.Column(visible=False) as self.endpoint:
-                self.address = words.make(
-                    gr.Textbox, label="ui.material.address", placeholder="ui.material.address_hint", max_lines=1
-                )
+                self.address = words.make(gr.Textbox, label="ui.material.address", max_lines=1)
                 with gr.Row():
                     self.endpoint_model = words.make(gr.Textbox, label="ui.material.endpoint_model", max_lines=1)
-                    self.key = words.make(
-                        gr.Textbox,
-                        label="ui.material.key",
-                        info="ui.material.key_help",
-                        type="password",
-                        max_lines=1,
-                    )
+                    self.key = words.make(gr.Textbox, label="ui.material.key", type="password", max_lines=1)
 
     @property
     def outputs(self) -> list[Any]:

@@ -43,23 +43,21 @@ class ReviewCard:
     def __init__(self, words: Words):
         """Build the part of the card inside the current one."""
         self.language = words.language
-        self.open = words.make(gr.Button, text="ui.review.open", size="sm")
+        self.open = words.button("ui.review.open", size="sm")
         self.path, self.first, self.editing = gr.State(None), gr.State(1), gr.State(None)
         with gr.Column(visible=False, elem_id="review") as self.panel:
             self.counts = gr.HTML(elem_id="review-counts")
             self.cards = gr.HTML(elem_id="review-cards", js_on_load=_ASK)
             with gr.Column(visible=False, elem_id="review-editor") as self.editor:
-                self.text = words.make(
-                    gr.Textbox, label="ui.review.text", info="ui.review.text_help", lines=6, max_lines=16
-                )
+                self.text = words.make(gr.Textbox, label="ui.review.text", lines=6, max_lines=16)
                 with gr.Row():
-                    self.save = words.make(gr.Button, text="ui.review.save", size="sm", min_width=96)
-                    self.leave = words.make(gr.Button, text="ui.review.leave", size="sm", min_width=96)
+                    self.save = words.button("ui.review.save", size="sm", min_width=96)
+                    self.leave = words.button("ui.review.leave", size="sm", min_width=96)
             with gr.Row():
-                self.previous = words.make(gr.Button, text="ui.review.previous", size="sm", min_width=96)
-                self.following = words.make(gr.Button, text="ui.review.following", size="sm", min_width=96)
-                self.undo = words.make(gr.Button, text="ui.review.undo", size="sm", min_width=96)
-            self.use = words.make(gr.Button, text="ui.review.use", min_width=140)
+                self.previous = words.button("ui.review.previous", size="sm", min_width=96)
+                self.following = words.button("ui.review.following", size="sm", min_width=96)
+                self.undo = words.button("ui.review.undo", size="sm", min_width=96)
+            self.use = words.button("ui.review.use", min_width=140)
 
     @property
     def outputs(self) -> list[Any]:

@@ -37,7 +37,7 @@ class MixEditor:
         self.adapters: list[gr.Dropdown] = []
         self.weights: list[gr.Slider] = []
         with gr.Column(visible=False, elem_id="mix") as self.row:
-            words.make(gr.HTML, text="ui.mix.about", frame='<p class="hint">{}</p>')
+            words.hint("ui.mix.about")
             with gr.Row(elem_classes="extra"):
                 for number, weight in enumerate(WEIGHTS, 1):
                     with gr.Column(min_width=240, elem_id=f"mix-{number}"):
@@ -56,7 +56,6 @@ class MixEditor:
                 self.combination = words.make(
                     gr.Dropdown,
                     label="ui.mix.combination",
-                    info="ui.mix.combination_help",
                     choices={name: f"ui.mix.combinations.{name}" for name in adapter_mix.COMBINATIONS},
                     value=adapter_mix.COMBINATIONS[0],
                     elem_id="mix-combination",
@@ -66,7 +65,6 @@ class MixEditor:
                 self.density = words.make(
                     gr.Slider,
                     label="ui.mix.density",
-                    info="ui.mix.density_help",
                     minimum=5,
                     maximum=100,
                     step=5,
@@ -76,14 +74,12 @@ class MixEditor:
                     min_width=240,
                 )
             with gr.Row(elem_classes="jumps"):
-                self.save = words.make(gr.Button, text="ui.mix.save", size="sm", min_width=160, elem_id="mix-save")
+                self.save = words.button("ui.mix.save", size="sm", min_width=160, elem_id="mix-save")
                 self.file = words.make(
                     gr.DownloadButton, label="ui.mix.download", size="sm", min_width=160, visible=False
                 )
-                self.measure = words.make(
-                    gr.Button, text="ui.mix.measure", size="sm", min_width=160, elem_id="mix-measure"
-                )
-                self.stop = words.make(gr.Button, text="ui.score.stop", size="sm", interactive=False, min_width=90)
+                self.measure = words.button("ui.mix.measure", size="sm", min_width=160, elem_id="mix-measure")
+                self.stop = words.button("ui.score.stop", size="sm", interactive=False, min_width=90)
             self.status = gr.HTML(elem_id="mix-said")
 
     @property

@@ -52,10 +52,8 @@ class OwnPrompts:
                 elem_id="own-prompts",
             )
             with gr.Row(elem_classes="going"):
-                self.go = words.make(
-                    gr.Button, text="ui.own_prompts.go", variant="primary", interactive=False, min_width=140
-                )
-                self.stop = words.make(gr.Button, text="ui.compare.stop", interactive=False, min_width=72)
+                self.go = words.button("ui.own_prompts.go", variant="primary", interactive=False, min_width=140)
+                self.stop = words.button("ui.compare.stop", interactive=False, min_width=72)
                 self.file = words.make(
                     gr.UploadButton,
                     label="ui.own_prompts.file",
@@ -67,9 +65,7 @@ class OwnPrompts:
             self.progress = gr.HTML(elem_id="own-prompts-progress")
             self.note = gr.HTML(elem_id="own-prompts-note")
             self.saved = words.make(gr.Dropdown, label="ui.own_prompts.saved", choices=[], visible=False)
-            self.table = words.make(
-                gr.HTML, text="ui.own_prompts.empty", frame='<p class="empty">{}</p>', elem_id="own-prompts-table"
-            )
+            self.table = words.empty("ui.own_prompts.empty", elem_id="own-prompts-table")
             self.proof = gr.HTML(elem_id="own-prompts-proof")
         self.batch = gr.State(None)
         """The id of the batch in the table."""

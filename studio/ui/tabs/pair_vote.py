@@ -28,9 +28,7 @@ class PairVote:
         self.language = words.language
         with gr.Row(visible=False, elem_classes="jumps", elem_id="pair-vote") as self.row:
             self.buttons = {
-                choice: words.make(
-                    gr.Button, text=f"ui.vote.shown.{choice}", size="sm", min_width=96, visible=choice in CHOICES[:3]
-                )
+                choice: words.button(f"ui.vote.shown.{choice}", size="sm", min_width=96, visible=choice in CHOICES[:3])
                 for choice in CHOICES
             }
             self.status = gr.HTML(elem_id="pair-voted")

@@ -21,16 +21,12 @@ class PreferenceCard:
         with gr.Column(elem_classes="card", elem_id="preference-card") as self.column:
             with gr.Row(elem_classes="card-head"):
                 words.heading("ui.prefer.title")
-                self.count = words.make(
-                    gr.Button, text="ui.prefer.count", size="sm", min_width=150, elem_id="count-votes"
-                )
-            words.make(gr.HTML, text="ui.prefer.about", frame="<p>{}</p>")
+                self.count = words.button("ui.prefer.count", size="sm", min_width=150, elem_id="count-votes")
+            words.paragraph("ui.prefer.about")
             self.counted = gr.HTML(elem_id="votes-counted")
             self.of_run = gr.State(None)
             """The run whose judgements were counted."""
-            self.start = words.make(
-                gr.Button, text="ui.prefer.start", variant="primary", visible=False, elem_id="train-on-votes"
-            )
+            self.start = words.button("ui.prefer.start", variant="primary", visible=False, elem_id="train-on-votes")
 
     @property
     def outputs(self) -> list[Any]:

@@ -46,18 +46,14 @@ class PreflightCard:
             with gr.Row(elem_classes="card-head", equal_height=True):
                 words.heading("ui.before.title")
                 with gr.Row(elem_classes="stepper"):
-                    self.check = words.make(gr.Button, text="ui.before.check", size="sm", min_width=96)
-                    self.measure = words.make(gr.Button, text="ui.before.measure", size="sm", min_width=96)
-                    self.cancel = words.make(gr.Button, text="ui.before.cancel", size="sm", min_width=96, visible=False)
+                    self.check = words.button("ui.before.check", size="sm", min_width=96)
+                    self.measure = words.button("ui.before.measure", size="sm", min_width=96)
+                    self.cancel = words.button("ui.before.cancel", size="sm", min_width=96, visible=False)
             self.progress = gr.HTML(elem_id="before-progress")
-            self.summary = words.make(gr.HTML, text="ui.before.none", frame='<p class="empty">{}</p>', elem_id="before")
+            self.summary = words.empty("ui.before.none", elem_id="before")
             with words.make(gr.Accordion, label="ui.before.rate", open=False), gr.Row(elem_id="rate"):
-                price = words.make(
-                    gr.Number, label="ui.before.price", info="ui.before.price_help", value=None, minimum=0, step=0.1
-                )
-                currency = words.make(
-                    gr.Textbox, label="ui.before.currency", info="ui.before.currency_help", max_lines=1, max_length=12
-                )
+                price = words.make(gr.Number, label="ui.before.price", value=None, minimum=0, step=0.1)
+                currency = words.make(gr.Textbox, label="ui.before.currency", max_lines=1, max_length=12)
         self.rate = [price, currency]
         self.rate_before = browser_state([None, ""], "restyle-price")
         self.verdict = gr.State(None)

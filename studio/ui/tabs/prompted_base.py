@@ -34,7 +34,7 @@ class PromptEditor:
                 elem_id="prompted-text",
             )
             with gr.Row(elem_classes="jumps"):
-                self.automatic = words.make(gr.Button, text="ui.prompted.automatic", size="sm", min_width=160)
+                self.automatic = words.button("ui.prompted.automatic", size="sm", min_width=160)
                 self.cost = gr.HTML(elem_id="prompted-cost")
 
     def connect(self, run: gr.Dropdown, open_: gr.State, who: list[gr.Dropdown]) -> None:

@@ -36,22 +36,16 @@ class RemoteCard:
         self.language = words.language
         self.failures: dict[str, gr.HTML] = {}
         with words.make(gr.Accordion, label="ui.remote.title", open=False, elem_id="remote-card") as self.card:
-            words.make(gr.HTML, text="ui.remote.about", frame='<p class="hint">{}</p>')
+            words.hint("ui.remote.about")
             with gr.Row():
                 with self._control("flavor"):
                     self.flavor = words.make(
-                        gr.Dropdown,
-                        label="ui.remote.flavor",
-                        info="ui.remote.flavor_help",
-                        choices=[FLAVOR],
-                        value=FLAVOR,
-                        elem_id="remote-flavor",
+                        gr.Dropdown, label="ui.remote.flavor", choices=[FLAVOR], value=FLAVOR, elem_id="remote-flavor"
                     )
                 with self._control("timeout"):
                     self.timeout = words.make(
                         gr.Textbox,
                         label="ui.remote.timeout",
-                        info="ui.remote.timeout_help",
                         value=TIMEOUT,
                         max_lines=1,
                         max_length=20,
@@ -66,16 +60,12 @@ class RemoteCard:
                         max_lines=1,
                         elem_id="remote-token",
                     )
-            self.delete = words.make(
-                gr.Checkbox, label="ui.remote.delete", info="ui.remote.delete_help", elem_id="remote-delete"
-            )
+            self.delete = words.make(gr.Checkbox, label="ui.remote.delete", elem_id="remote-delete")
             self.status = gr.HTML(elem_id="remote-said")
             self._failure("card")
             with gr.Row(elem_classes="actions"):
-                self.ask = words.make(gr.Button, text="ui.remote.ask", min_width=140, elem_id="remote-ask")
-                self.start = words.make(
-                    gr.Button, text="ui.remote.start", interactive=False, min_width=200, elem_id="remote-start"
-                )
+                self.ask = words.button("ui.remote.ask", min_width=140, elem_id="remote-ask")
+                self.start = words.button("ui.remote.start", interactive=False, min_width=200, elem_id="remote-start")
         self.offers = gr.State(None)
 
     @contextmanager

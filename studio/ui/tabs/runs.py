@@ -122,16 +122,10 @@ def build(words: Words) -> RunsTab:
             words.heading("ui.runs.title")
             with gr.Row(elem_id="undo-row", elem_classes="told-row", visible=False) as undo_row:
                 parts["undone"] = gr.HTML(elem_id="undone")
-                undo = words.make(gr.Button, text="ui.runs.undo", size="sm", scale=0, min_width=110, elem_id="undo")
+                undo = words.button("ui.runs.undo", size="sm", scale=0, min_width=110, elem_id="undo")
             with gr.Row(elem_classes="filters"):
                 query = words.make(
-                    gr.Textbox,
-                    label="ui.runs.query",
-                    placeholder="ui.runs.query_hint",
-                    max_lines=1,
-                    scale=3,
-                    min_width=220,
-                    elem_id="runs-query",
+                    gr.Textbox, label="ui.runs.query", max_lines=1, scale=3, min_width=220, elem_id="runs-query"
                 )
                 state = words.make(
                     gr.Dropdown,
@@ -151,7 +145,7 @@ def build(words: Words) -> RunsTab:
             with gr.Row(elem_classes="card-head", equal_height=True):
                 words.heading("ui.runs.overlay_title")
                 with gr.Row(elem_classes="stepper"):
-                    forget = words.make(gr.Button, text="ui.runs.forget", size="sm", min_width=96)
+                    forget = words.button("ui.runs.forget", size="sm", min_width=96)
             kind = words.make(
                 gr.Radio,
                 label="ui.runs.kind",
@@ -164,15 +158,15 @@ def build(words: Words) -> RunsTab:
             overlay = _chart(words, "overlay", overlay_views.frame([]), overlay_views.COLOURS)
             parts["legend"] = gr.HTML(elem_id="overlay-legend")
             parts["overlay_told"] = gr.HTML(elem_id="overlay-sentence")
-            words.make(gr.HTML, text="ui.runs.differences", frame='<h3 class="section">{}</h3>')
+            words.section("ui.runs.differences")
             parts["differences"] = gr.HTML(elem_id="differences")
         with words.make(gr.Accordion, label="ui.runs.trash", open=False, elem_classes="card", elem_id="trash-card"):
             parts["trash"] = gr.HTML(elem_id="trash", js_on_load=_ASK)
-            empty = words.make(gr.Button, text="ui.runs.empty_trash", size="sm", elem_id="empty-trash")
+            empty = words.button("ui.runs.empty_trash", size="sm", elem_id="empty-trash")
             with gr.Row(elem_classes="told-row", visible=False) as empty_sure:
                 parts["empty_told"] = gr.HTML(elem_id="empty-sure")
-                empty_now = words.make(gr.Button, text="ui.runs.empty_now", size="sm", scale=0, min_width=140)
-                empty_not = words.make(gr.Button, text="ui.runs.empty_not", size="sm", scale=0, min_width=96)
+                empty_now = words.button("ui.runs.empty_now", size="sm", scale=0, min_width=140)
+                empty_not = words.button("ui.runs.empty_not", size="sm", scale=0, min_width=96)
     with gr.Column(elem_id="run-page", elem_classes="away") as page_column:
         page = _page(words, parts)
     return RunsTab(
@@ -218,19 +212,19 @@ def _chart(words: Words, name: str, frame: Any, colours: dict[str, str]) -> gr.L
 
 
 def _page(words: Words, parts: dict[str, gr.HTML]) -> Page:
-    back = words.make(gr.Button, text="ui.runs.back", size="sm", elem_id="runs-back")
+    back = words.button("ui.runs.back", size="sm", elem_id="runs-back")
     with gr.Column(elem_classes="card"):
         parts["head"] = gr.HTML(elem_id="run-head")
         parts["wrong"] = gr.HTML(elem_id="run-wrong")
         with gr.Row(elem_classes="actions"):
-            compare = words.make(gr.Button, text="ui.runs.compare", variant="primary", min_width=130)
-            export = words.make(gr.Button, text="ui.runs.export", min_width=110, elem_id="run-export")
-            resume = words.make(gr.Button, text="ui.train.resume", min_width=110, elem_id="run-resume")
-            train = words.make(gr.Button, text="ui.runs.open_train", min_width=130)
-            clone = words.make(gr.Button, text="ui.runs.clone", min_width=150)
-            delete = words.make(gr.Button, text="ui.runs.delete", min_width=96, elem_id="run-delete")
+            compare = words.button("ui.runs.compare", variant="primary", min_width=130)
+            export = words.button("ui.runs.export", min_width=110, elem_id="run-export")
+            resume = words.button("ui.train.resume", min_width=110, elem_id="run-resume")
+            train = words.button("ui.runs.open_train", min_width=130)
+            clone = words.button("ui.runs.clone", min_width=150)
+            delete = words.button("ui.runs.delete", min_width=96, elem_id="run-delete")
         parts["why"] = gr.HTML(elem_id="run-why")
-    form = sweep_form.build(words)
+    form = sweep_form.SweepForm(words)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=7, min_width=320):
             with gr.Column(elem_classes="card"):
@@ -247,24 +241,20 @@ def _page(words: Words, parts: dict[str, gr.HTML]) -> Page:
                 parts["log"] = gr.HTML(elem_id="run-log")
         with gr.Column(scale=4, min_width=300):
             with gr.Column(elem_classes="card"), words.fold("ui.runs.label"):
-                name = words.make(
-                    gr.Textbox, label="ui.runs.name", info="ui.runs.name_help", max_lines=1, elem_id="run-name"
-                )
+                name = words.make(gr.Textbox, label="ui.runs.name", max_lines=1, elem_id="run-name")
                 note = words.make(gr.Textbox, label="ui.runs.note", lines=3, max_lines=8, elem_id="run-note")
-                save = words.make(gr.Button, text="ui.runs.save", size="sm", elem_id="run-save")
-                published = words.make(
-                    gr.Checkbox, label="ui.runs.publish", info="ui.runs.publish_help", elem_id="run-published"
-                )
+                save = words.button("ui.runs.save", size="sm", elem_id="run-save")
+                published = words.make(gr.Checkbox, label="ui.runs.publish", elem_id="run-published")
             with gr.Column(elem_classes="card"), words.fold("ui.runs.rests_on"):
                 parts["rests"] = gr.HTML(elem_id="run-rests")
             with gr.Column(elem_classes="card"), words.fold("ui.runs.disk"):
                 parts["disk"] = gr.HTML(elem_id="run-disk")
                 parts["spare"] = gr.HTML(elem_id="run-spare")
-                clean = words.make(gr.Button, text="ui.runs.clean", size="sm", elem_id="run-clean")
+                clean = words.button("ui.runs.clean", size="sm", elem_id="run-clean")
                 with gr.Row(elem_classes="told-row", visible=False) as sure:
-                    words.make(gr.HTML, text="ui.runs.clean_sure", frame="<p>{}</p>")
-                    clean_now = words.make(gr.Button, text="ui.runs.clean_now", size="sm", scale=0, min_width=96)
-                    clean_not = words.make(gr.Button, text="ui.runs.clean_not", size="sm", scale=0, min_width=96)
+                    words.paragraph("ui.runs.clean_sure")
+                    clean_now = words.button("ui.runs.clean_now", size="sm", scale=0, min_width=96)
+                    clean_not = words.button("ui.runs.clean_not", size="sm", scale=0, min_width=96)
     return Page(
         back,
         compare,

@@ -21,7 +21,7 @@ class ServingCard:
         """Build the card inside the current Blocks."""
         self.language = words.language
         with gr.Column(elem_classes="card", elem_id="serving"), words.fold("ui.serve.title"):
-            words.make(gr.HTML, text="ui.serve.about", frame="<p>{}</p>")
+            words.paragraph("ui.serve.about")
             with gr.Row(elem_classes="export-form"):
                 self.port = words.make(
                     gr.Number,
@@ -33,8 +33,8 @@ class ServingCard:
                     elem_id="serving-port",
                 )
             with gr.Row(elem_classes="actions"):
-                self.start = words.make(gr.Button, text="ui.serve.start", min_width=140, elem_id="serving-start")
-                self.stop = words.make(gr.Button, text="ui.serve.stop", interactive=False, min_width=96)
+                self.start = words.button("ui.serve.start", min_width=140, elem_id="serving-start")
+                self.stop = words.button("ui.serve.stop", interactive=False, min_width=96)
             self.state = gr.HTML(elem_id="serving-state", js_on_load=COPY)
 
     @property

@@ -20,16 +20,16 @@ class StoppingCard:
     def __init__(self, words: Words):
         """Build the button; `build_question` builds the rest below it."""
         self.language = words.language
-        self.stop = words.make(gr.Button, text="ui.train.stop", visible=False, min_width=96)
+        self.stop = words.button("ui.train.stop", visible=False, min_width=96)
 
     def build_question(self, words: Words) -> None:
         """Build the question with its answers, not yet visible."""
         with gr.Row(visible=False, elem_id="ending", elem_classes="jumps") as self.row:
             self.question = gr.HTML()
-            self.keep = words.make(gr.Button, text="ui.train.ending.keep", size="sm")
-            self.discard = words.make(gr.Button, text="ui.train.ending.discard", size="sm")
-            self.sure = words.make(gr.Button, text="ui.train.ending.sure", variant="stop", size="sm")
-            self.back = words.make(gr.Button, text="ui.train.ending.back", size="sm")
+            self.keep = words.button("ui.train.ending.keep", size="sm")
+            self.discard = words.button("ui.train.ending.discard", size="sm")
+            self.sure = words.button("ui.train.ending.sure", variant="stop", size="sm")
+            self.back = words.button("ui.train.ending.back", size="sm")
         self.about = gr.State(None)  # the id of the run that the question is about
 
     @property

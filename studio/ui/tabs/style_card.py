@@ -36,20 +36,16 @@ class StyleCard:
         self.language = words.language
         with gr.Column(elem_classes="card", elem_id="style-card"):
             words.heading("ui.style.title")
-            words.make(gr.HTML, text="ui.style.about", frame="<p>{}</p>")
+            words.paragraph("ui.style.about")
             with gr.Row(elem_classes="ask"):
-                self.curve = words.make(
-                    gr.Checkbox, label="ui.style.curve", info="ui.style.curve_help", value=False, scale=2
-                )
-                self.go = words.make(
-                    gr.Button, text="ui.style.go", variant="primary", min_width=160, elem_id="style-go"
-                )
-                self.stop = words.make(gr.Button, text="ui.score.stop", interactive=False, min_width=90, scale=0)
+                self.curve = words.make(gr.Checkbox, label="ui.style.curve", value=False, scale=2)
+                self.go = words.button("ui.style.go", variant="primary", min_width=160, elem_id="style-go")
+                self.stop = words.button("ui.score.stop", interactive=False, min_width=90, scale=0)
             self.progress = gr.HTML(elem_id="style-progress")
-            self.report = words.make(gr.HTML, text="ui.style.empty", frame='<p class="empty">{}</p>', elem_id="style")
+            self.report = words.empty("ui.style.empty", elem_id="style")
             with gr.Row(elem_classes="jumps"):
                 self.use = gr.Button(visible=False, size="sm", min_width=160)
-                self.copy = words.make(gr.Button, text="ui.style.copy", visible=False, size="sm", min_width=160)
+                self.copy = words.button("ui.style.copy", visible=False, size="sm", min_width=160)
         self.report_state = gr.State(None)
         self.outputs = [self.go, self.stop, self.progress, self.report, self.use, self.copy, self.report_state]
 

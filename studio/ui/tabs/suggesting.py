@@ -38,17 +38,17 @@ class SuggestCard:
         with gr.Row(elem_classes="card-head", equal_height=True):
             words.heading("ui.recipe.title")
             with gr.Row(elem_classes="stepper"):
-                self.ask = words.make(gr.Button, text="ui.suggest.ask", size="sm", min_width=96, elem_id="suggest")
-                self.cancel = words.make(gr.Button, text="ui.before.cancel", size="sm", min_width=96, visible=False)
+                self.ask = words.button("ui.suggest.ask", size="sm", min_width=96, elem_id="suggest")
+                self.cancel = words.button("ui.before.cancel", size="sm", min_width=96, visible=False)
         with gr.Column(elem_classes="inner", elem_id="suggestions", visible=False) as self.panel:
             self.status = gr.HTML(elem_id="suggest-said")
             self.chosen = words.make(
                 gr.CheckboxGroup, label="ui.suggest.list", info="ui.suggest.help", choices=[], elem_id="suggested"
             )
             with gr.Row(elem_classes="jumps"):
-                self.apply = words.make(gr.Button, text="ui.suggest.apply", size="sm", min_width=120)
-                self.undo = words.make(gr.Button, text="ui.suggest.undo", size="sm", min_width=96, visible=False)
-                self.close = words.make(gr.Button, text="ui.suggest.close", size="sm", min_width=96)
+                self.apply = words.button("ui.suggest.apply", size="sm", min_width=120)
+                self.undo = words.button("ui.suggest.undo", size="sm", min_width=96, visible=False)
+                self.close = words.button("ui.suggest.close", size="sm", min_width=96)
         self.advice = gr.State(None)
         """The advice, or a message in its place; None while the list is closed."""
         self.config_of_advice = gr.State(None)

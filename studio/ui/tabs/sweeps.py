@@ -44,9 +44,9 @@ def build(words: Words, parts: dict[str, gr.HTML], script: str) -> SweepCard:
         parts["sweep_picture"] = gr.HTML(elem_id="sweep-picture")
         parts["sweep_table"] = gr.HTML(elem_id="sweep-table", js_on_load=script)
         with gr.Row(elem_classes="actions"):
-            apply = words.make(gr.Button, text="ui.sweep.apply", min_width=150, elem_id="sweep-apply")
-            stop = words.make(gr.Button, text="ui.sweep.stop", min_width=110, elem_id="sweep-stop")
-            resume = words.make(gr.Button, text="ui.sweep.resume", min_width=110, elem_id="sweep-resume")
+            apply = words.button("ui.sweep.apply", min_width=150, elem_id="sweep-apply")
+            stop = words.button("ui.sweep.stop", min_width=110, elem_id="sweep-stop")
+            resume = words.button("ui.sweep.resume", min_width=110, elem_id="sweep-resume")
     return SweepCard(card, sweep, apply, stop, resume)
 
 

@@ -27,7 +27,7 @@ class VotePairsCard:
         """Build it inside the current tab."""
         with gr.Column(elem_classes="card") as self.block:
             words.heading("ui.pairs.title")
-            words.make(gr.HTML, text="ui.pairs.about", frame="<p>{}</p>")
+            words.paragraph("ui.pairs.about")
             with gr.Row(elem_classes="ask"):
                 whole = {"precision": 0, "minimum": 1, "min_width": 140, "scale": 1}
                 self.prompts = words.make(
@@ -36,9 +36,9 @@ class VotePairsCard:
                 self.seeds = words.make(
                     gr.Number, label="ui.pairs.seeds", value=4, maximum=MAX_SEEDS, elem_id="pairs-seeds", **whole
                 )
-                self.go = words.make(gr.Button, text="ui.pairs.go", min_width=160, scale=1, elem_id="pairs-go")
-                self.stop = words.make(
-                    gr.Button, text="ui.pairs.stop", interactive=False, min_width=90, scale=0, elem_id="pairs-stop"
+                self.go = words.button("ui.pairs.go", min_width=160, scale=1, elem_id="pairs-go")
+                self.stop = words.button(
+                    "ui.pairs.stop", interactive=False, min_width=90, scale=0, elem_id="pairs-stop"
                 )
             self.progress = gr.HTML(elem_id="pairs-progress")
 
