@@ -30,7 +30,6 @@ from studio.ui.tabs import (
     data,
     data_events,
     data_updates,
-    export_events,
     hero,
     log,
     runs_events,
@@ -92,16 +91,16 @@ def _build_page(words: Words) -> gr.HTML:
         with words.make(gr.Tab, label="ui.tabs.runs", id="runs") as runs_item:
             library = runs_tab.build(words)
         with words.make(gr.Tab, label="ui.tabs.export", id="export") as export_item:
-            exports = export_tab.build(words)
+            exports = export_tab.ExportTab(words)
             endpoint = ServingCard(words)
     help_pages.build(words)
     refused = html.escape(text("ui.refused", frame.language, name="{name}", kinds="{kinds}"))
     places = html.escape(json.dumps(frame.form.places))
     gr.HTML(f'<i data-places="{places}" data-refused="{refused}"></i>', elem_id="places", visible="hidden")
-    export_events.connect(exports, frame, export_item, tabs)
+    exports.connect(export_item, tabs)
     endpoint.connect(exports.run, export_item)
     views_tab.style.connect_strength(exports.strength)
-    export_events.connect_others(exports, frame, tabs, train_tab.export, library.page.export, library.saved_query)
+    exports.connect_others(frame, tabs, train_tab.export, library.page.export, library.saved_query)
     _connect(frame, first, tabs, data_tab, train_tab, views_tab, compare_item, library, runs_item)
     return frame.brand
 

@@ -18,7 +18,7 @@ from studio.errors import CompareError
 from studio.evaluate.blind_vote import Ballot, checked_name, choices
 from studio.i18n import message, text
 from studio.ui import ballot_views as views
-from studio.ui import launch
+from studio.ui import downloads
 from studio.ui.failures import warn
 from studio.ui.frame import Frame
 from studio.ui.logins import Visitor
@@ -40,7 +40,6 @@ _KEYS = (
     " if (button && !button.disabled) { event.preventDefault(); button.click(); } });"
 )
 """Lets the keys 1 to 5 press the vote's buttons, in order, while they are on the screen and nothing is typed."""
-_DOWNLOAD = "() => setTimeout(() => document.querySelector('#{}').click(), 300)"
 
 
 class BallotTab:
@@ -90,7 +89,7 @@ class BallotTab:
                 self.reveal = words.button("ui.vote.reveal", interactive=False, size="sm", min_width=110)
                 self.export = words.button("ui.vote.export", interactive=False, size="sm", min_width=160)
             self.result = words.empty("ui.vote.hidden", elem_id="vote-result")
-            self.file = words.make(gr.DownloadButton, label="ui.vote.export", visible="hidden", elem_id="vote-file")
+            self._file = downloads.Download(words, "ui.vote.export", "vote-file")
         self.mark = browser_state("", "restyle-voter")
         """Of the browser: it stays over reloads."""
         self.maker = VotePairsCard(words)
@@ -222,10 +221,10 @@ class BallotTab:
 
         def export(*standing: Any) -> dict[Any, Any]:
             rows = VoteState(*standing).ballot().preferences().rows
-            path = written(
+            path = downloads.write(
                 "preferences.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
             )
-            return {self.file: gr.update(value=path)}
+            return self._file.fetch(path)
 
         standing = [head.run, evaluation, *self.standing]
         gr.on([self.begin.click, self.voter.submit], begin, [*standing], self.outputs)
@@ -235,8 +234,7 @@ class BallotTab:
         for choice, button in self.buttons.items():
             button.click(vote, [gr.State(choice), *standing], self.outputs)
         self.reveal.click(reveal, [*standing], self.outputs)
-        exported = self.export.click(export, [*standing], self.file)
-        exported.success(None, None, None, js=_DOWNLOAD.format("vote-file"))
+        self.export.click(export, [*standing], self._file.outputs)
 
 
 def marked(mark: str, request: gr.Request) -> str:
@@ -266,11 +264,3 @@ def _place(request: gr.Request) -> str:
     if not runs.is_restricted():
         return ""
     return hmac.new(_PLACES, Visitor.of(request).address.encode(), "sha256").hexdigest()[:8]
-
-
-def written(name: str, content: bytes) -> str:
-    """Write a file where the page may serve it from, under a name of ours; return its path."""
-    folder = launch.temporary() / f"export-{secrets.token_hex(8)}"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(content)
-    return str(folder / name)

@@ -1,7 +1,6 @@
 """Make a card: what was compared last, as a picture, a page, Markdown or JSON, in one click."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -10,10 +9,8 @@ from studio import runs
 from studio.compare.comparison import Comparison
 from studio.i18n import text
 from studio.reports.run_card import is_scoreboard_missing
-from studio.ui import cards
+from studio.ui import cards, downloads
 from studio.ui.words import Words
-
-_DOWNLOAD = "(made) => { if (made) setTimeout(() => document.querySelector('#card-file').click(), 300); }"
 
 
 class CardMaker:
@@ -32,9 +29,7 @@ class CardMaker:
             elem_id="card-kind",
         )
         self.make = words.button("ui.card.make", scale=0, min_width=150, elem_id="make-card")
-        self.file = words.make(gr.DownloadButton, label="ui.card.make", visible="hidden", elem_id="card-file")
-        self.card_path = gr.Textbox(visible=False)
-        """The name of the last card, for the browser alone; empty when none could be made."""
+        self._file = downloads.Download(words, "ui.card.make", "card-file")
 
     def connect(self, last: gr.State, names: Callable[[str | None, str], tuple[str, str]]) -> None:
         """Connect the controls; `last` holds what is put on the card, `names` tells what base and run are called."""
@@ -45,12 +40,6 @@ class CardMaker:
             card = cards.card(comparison, called, language)
             if comparison and is_scoreboard_missing(runs.find(comparison.request.run_id), card):
                 gr.Info(text("ui.card.no_board", language), title=text("ui.card.kind", language))
-            path = str(cards.write(card, kind))
-            return {self.file: gr.update(value=path), self.card_path: Path(path).name}
+            return self._file.fetch(cards.write(card, kind))
 
-        def forget() -> str:
-            return ""
-
-        event = self.make.click(forget, None, self.card_path)
-        event = event.then(make, [self.kind, last], [self.file, self.card_path], concurrency_limit=None)
-        event.then(None, self.card_path, None, js=_DOWNLOAD)
+        self.make.click(make, [self.kind, last], self._file.outputs, concurrency_limit=None)

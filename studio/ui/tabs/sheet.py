@@ -11,13 +11,12 @@ from studio.evaluate.evaluation_store import Evaluation
 from studio.evaluate.human_reading import MAX_NOTE_CHARACTERS, Sheet
 from studio.journal import digest
 from studio.ui import ballot_views as views
+from studio.ui import downloads
 from studio.ui.scoreboard_views import measured_at
-from studio.ui.tabs.ballot import written
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.vote_state import pairs_of
 from studio.ui.words import Words
 
-_DOWNLOAD = "() => setTimeout(() => document.querySelector('#sheet-file').click(), 300)"
 _ANSWERS = {"yes": True, "no": False}
 
 
@@ -59,7 +58,7 @@ class SheetTab:
                 gr.Textbox, label="ui.sheet.note", lines=2, max_length=MAX_NOTE_CHARACTERS, elem_id="sheet-note"
             )
             self.save = words.button("ui.sheet.save", interactive=False, elem_id="sheet-save")
-            self.file = words.make(gr.DownloadButton, label="ui.sheet.export", visible="hidden", elem_id="sheet-file")
+            self._file = downloads.Download(words, "ui.sheet.export", "sheet-file")
         self.item = gr.State(None)
         """The answer on the screen: the pair's id and the side; None for none."""
 
@@ -124,12 +123,12 @@ class SheetTab:
             return self.render(run_id, evaluation, reader, True)
 
         def export(run_id: str | None, evaluation: Evaluation | None) -> dict[Any, Any]:
-            return {self.file: gr.update(value=written("readings.csv", _sheet(run_id, evaluation).to_csv(language)))}
+            return self._file.fetch(downloads.write("readings.csv", _sheet(run_id, evaluation).to_csv(language)))
 
         sheet_inputs = [head.run, evaluation, self.reader]
         gr.on([self.begin.click, self.reader.submit], begin, sheet_inputs, self.outputs)
         self.save.click(save, [*sheet_inputs, self.item, self.natural, self.wrong, self.note], self.outputs)
-        self.export.click(export, sheet_inputs[:2], self.file).success(None, None, None, js=_DOWNLOAD)
+        self.export.click(export, sheet_inputs[:2], self._file.outputs)
 
 
 def _sheet(run_id: str | None, evaluation: Evaluation | None) -> Sheet:
