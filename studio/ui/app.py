@@ -32,7 +32,6 @@ from studio.ui.tabs import (
     data_updates,
     hero,
     log,
-    runs_events,
     train,
 )
 from studio.ui.tabs import export as export_tab
@@ -89,7 +88,7 @@ def _build_page(words: Words) -> gr.HTML:
         with words.make(gr.Tab, label="ui.tabs.compare", id="compare") as compare_item:
             views_tab = comparing.build(words)
         with words.make(gr.Tab, label="ui.tabs.runs", id="runs") as runs_item:
-            library = runs_tab.build(words)
+            library = runs_tab.RunsTab(words)
         with words.make(gr.Tab, label="ui.tabs.export", id="export") as export_item:
             exports = export_tab.ExportTab(words)
             endpoint = ServingCard(words)
@@ -239,7 +238,7 @@ def _connect(
     timer = gr.Timer(TICK)
     of_others = comparing.connect(views_tab, frame, compare_item)
     page.load(ballot.marked, views_tab.vote.mark, views_tab.vote.mark, **_QUIET)
-    runs_events.connect(library, frame, runs_item, tabs)
+    library.connect(runs_item, tabs)
     opened = read_data(page.load(open_page, frame.draft, list(dict.fromkeys(everything)), **_QUIET))
     opened.then(begin_imports, None, None, **_QUIET)
 
@@ -252,10 +251,11 @@ def _connect(
         return data_updates.source(data_tab, config)
 
     read_data(
-        runs_events.connect_others(
-            library,
+        library.page.connect_others(
             frame,
             tabs,
+            [library.saved_query, library.session],
+            library.sweeps.apply,
             train_tab.looks,
             run_outputs,
             show_run,

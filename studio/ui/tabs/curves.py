@@ -46,21 +46,7 @@ class Curves:
                     elem_id="curve-kind",
                     elem_classes="pick",
                 )
-            self.chart = words.make(
-                gr.LinePlot,
-                label="ui.curves.title",
-                x_title="ui.loss.x",
-                y_title="ui.curves.y.loss",
-                show_label=False,
-                value=curve_views.frame([]),
-                x=charts.STEP,
-                y=charts.VALUE,
-                color=charts.SERIES,
-                colors_in_legend=[],  # the legend under the chart is in the page's language
-                color_map=charts.colour_map(curve_views.COLOURS),
-                height=HEIGHT,
-                elem_id="loss",
-            )
+            self.chart = line_plot(words, "loss", curve_views.frame([]), curve_views.COLOURS, "ui.curves.title")
             self.legend = gr.HTML(elem_id="legend")
             self.style = gr.HTML(elem_id="style-points")
             """What the meter has measured, under the loss."""
@@ -128,6 +114,27 @@ class Curves:
             [frame.following, self.settings, self.kind, self.smoothing, self.log],
             [self.settings, *self.of_run],
         )
+
+
+def line_plot(
+    words: Words, name: str, frame: Any, colours: dict[str, str], label: str = "ui.curves.kinds.loss"
+) -> gr.LinePlot:
+    """Make a chart of losses by step."""
+    return words.make(
+        gr.LinePlot,
+        label=label,
+        x_title="ui.loss.x",
+        y_title="ui.curves.y.loss",
+        show_label=False,
+        value=frame,
+        x=charts.STEP,
+        y=charts.VALUE,
+        color=charts.SERIES,
+        colors_in_legend=[],  # the legend under the chart is in the page's language
+        color_map=charts.colour_map(colours),
+        height=HEIGHT,
+        elem_id=name,
+    )
 
 
 def sentence(following: Following, language: str) -> str:

@@ -297,6 +297,5 @@ def _facts(run: Run, language: str) -> str:
 
 
 def _precision(run: Run) -> str:
-    reader = run_reader.reader_of(run.id)
-    reader.refresh()
-    return next((choice.value for choice in reader.chosen() if choice.name == "precision"), "")
+    choices = run_reader.refreshed(run.id).chosen()
+    return next((choice.value for choice in choices if choice.name == "precision"), "")

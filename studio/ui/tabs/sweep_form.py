@@ -1,17 +1,20 @@
 """Try several settings: on the page of a run, the settings to vary and what the sweep will take."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 import gradio as gr
 
+from studio import runs
 from studio.config import RunConfig
 from studio.errors import ConfigError
-from studio.sweep import axes, plan
+from studio.sweep import axes, directory, drive, plan
 from studio.sweep.forecast import Forecast
 from studio.sweep.plan import SweepPlan
 from studio.ui import sweep_views
+from studio.ui.runs_views import RunsQuery, RunsSession
 from studio.ui.words import Words
 
 ROWS = 3
@@ -77,6 +80,25 @@ class SweepForm:
     def inputs(self) -> list[Any]:
         """What `read` takes after the base."""
         return [*self.settings, *self.values, self.by, self.prune, self.trials]
+
+    def connect(
+        self, act: Callable[..., Callable[[Any], Any]], show: Callable[..., dict[Any, Any]], card: gr.Accordion
+    ) -> None:
+        """Connect the buttons; the first parameters are those of `RunPage.connect`, `card` shows what has begun."""
+
+        @act(self.check.click, more=self.inputs, also=[self.estimate])
+        def foretell(query: RunsQuery, kind: str, session: RunsSession | None, *values: Any) -> dict[Any, Any]:
+            return {self.estimate: foretold(runs.find(query.open or "").config(), values, self.language)[1]}
+
+        @act(self.start.click, more=self.inputs, also=[self.estimate], mode="once")  # a second press begins no other
+        def start_sweep(query: RunsQuery, kind: str, session: RunsSession | None, *values: Any) -> dict[Any, Any]:
+            wanted, estimate = foretold(runs.find(query.open or "").config(), values, self.language)
+            if wanted is None:
+                return {self.estimate: estimate}
+            started = directory.create(wanted)
+            drive.drive_in_background(started)
+            changes = {self.estimate: "", card: gr.update(visible=True, open=True)}
+            return show(replace(query, open=None, sweep=started.id), kind, session, changes)
 
 
 def read(base: RunConfig, control_values: Sequence[Any]) -> SweepPlan:
