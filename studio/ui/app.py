@@ -24,7 +24,6 @@ from studio.ui.frame import Frame
 from studio.ui.page import Page, view
 from studio.ui.tabs import (
     ballot,
-    compare_updates,
     comparing,
     curves,
     data,
@@ -86,7 +85,7 @@ def _build_page(words: Words) -> gr.HTML:
         with words.make(gr.Tab, label="ui.tabs.train", id="train"):
             train_tab = train.TrainTab(words, frame.form, preset)
         with words.make(gr.Tab, label="ui.tabs.compare", id="compare") as compare_item:
-            views_tab = comparing.build(words)
+            views_tab = comparing.Views(words)
         with words.make(gr.Tab, label="ui.tabs.runs", id="runs") as runs_item:
             library = runs_tab.RunsTab(words)
         with words.make(gr.Tab, label="ui.tabs.export", id="export") as export_item:
@@ -165,7 +164,7 @@ def _connect(
     def settle(news: int | None, following: Following, queued: str | None, chosen: str | None) -> Any:
         if news is None:  # the page is being opened, and shows it itself
             return gr.skip()
-        return show_stage(following, queued) | compare_updates.choose(compare_tab, chosen, language)
+        return show_stage(following, queued) | compare_tab.choose(chosen)
 
     def show_settings(config: RunConfig) -> dict[Any, Any]:
         return {frame.base: config, **frame.form.show(config), **data_updates.source(data_tab, config)}
@@ -177,7 +176,7 @@ def _connect(
         return {
             **show_run(following, curves.Settings(), log.Filter()),
             **train_tab.strip.render(following),
-            **compare_updates.choose(compare_tab, None, language),
+            **compare_tab.choose(None),
             frame.device: _device_name(language),
             **(show_settings(base) if base else frame.form.blanks),
             views_tab.score.limit: None,  # browsers show an empty number as 0 until they are told
@@ -215,7 +214,7 @@ def _connect(
 
     @show_errors(language)
     def try_run(following: Following, chosen: str | None) -> dict[Any, Any]:
-        offered = compare_updates.choose(compare_tab, chosen, language, wanted=following.run_id)
+        offered = compare_tab.choose(chosen, wanted=following.run_id)
         return {tabs: gr.update(selected="compare"), **offered}
 
     everything = [
@@ -236,7 +235,7 @@ def _connect(
     read_data(own_chosen)
     train_tab.connect(frame, show_run, run_outputs)
     timer = gr.Timer(TICK)
-    of_others = comparing.connect(views_tab, frame, compare_item)
+    of_others = views_tab.connect(compare_item)
     page.load(ballot.marked, views_tab.vote.mark, views_tab.vote.mark, **_QUIET)
     library.connect(runs_item, tabs)
     opened = read_data(page.load(open_page, frame.draft, list(dict.fromkeys(everything)), **_QUIET))

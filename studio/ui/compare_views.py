@@ -35,6 +35,12 @@ _SHORT = 60
 """Characters of a prompt in the list of saved comparisons."""
 _STRONG = 2.0
 """Nats from which on a token's mark is as strong as it gets: 7.4 times as likely."""
+COPY = (
+    "element.addEventListener('click', async event => { const asked = event.target.closest('[data-copy]');"
+    " if (!asked) return; await navigator.clipboard.writeText(asked.dataset.copy);"
+    " asked.textContent = asked.dataset.done; });"
+)
+"""Makes the copy buttons inside an answer work."""
 
 
 # Answers

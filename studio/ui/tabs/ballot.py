@@ -20,7 +20,6 @@ from studio.i18n import message, text
 from studio.ui import ballot_views as views
 from studio.ui import downloads
 from studio.ui.failures import warn
-from studio.ui.frame import Frame
 from studio.ui.logins import Visitor
 from studio.ui.page import browser_state, view
 from studio.ui.scoreboard_views import measured_at
@@ -182,7 +181,7 @@ class BallotTab:
             return self.counted(now, now.ballot())
         return self.render(now)
 
-    def connect(self, head: CompareTab, evaluation: gr.State, frame: Frame) -> None:
+    def connect(self, head: CompareTab, evaluation: gr.State) -> None:
         """Connect the tab's events."""
         language = self.language
 
@@ -230,7 +229,7 @@ class BallotTab:
         gr.on([self.begin.click, self.voter.submit], begin, [*standing], self.outputs)
         at = [head.run, head.checkpoint, head.strength]
         self.ways.input(change_ways, [*at, evaluation, *self.standing], self.outputs)
-        self.maker.connect(head, frame).then(show_pairs, [head.run, evaluation, *self.standing], self.outputs)
+        self.maker.connect(head).then(show_pairs, [head.run, evaluation, *self.standing], self.outputs)
         for choice, button in self.buttons.items():
             button.click(vote, [gr.State(choice), *standing], self.outputs)
         self.reveal.click(reveal, [*standing], self.outputs)

@@ -1,6 +1,5 @@
 """Make a card: what was compared last, as a picture, a page, Markdown or JSON, in one click."""
 
-from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -10,6 +9,7 @@ from studio.compare.comparison import Comparison
 from studio.i18n import text
 from studio.reports.run_card import is_scoreboard_missing
 from studio.ui import cards, downloads
+from studio.ui.comparable import names
 from studio.ui.words import Words
 
 
@@ -31,8 +31,8 @@ class CardMaker:
         self.make = words.button("ui.card.make", scale=0, min_width=150, elem_id="make-card")
         self._file = downloads.Download(words, "ui.card.make", "card-file")
 
-    def connect(self, last: gr.State, names: Callable[[str | None, str], tuple[str, str]]) -> None:
-        """Connect the controls; `last` holds what is put on the card, `names` tells what base and run are called."""
+    def connect(self, last: gr.State) -> None:
+        """Connect the controls; `last` holds what is put on the card."""
         language = self.language
 
         def make(kind: str, comparison: Comparison | None) -> dict[Any, Any]:

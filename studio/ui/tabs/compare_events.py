@@ -15,14 +15,13 @@ from studio.config import GenerationConfig
 from studio.errors import CompareError, ModelError, StudioError
 from studio.model import hub_adapters
 from studio.model.uploaded_adapters import PREFIX
-from studio.ui import examples, jobs, limits
+from studio.ui import comparable, examples, jobs, limits
+from studio.ui.comparable import MIX
 from studio.ui.compare_views import NUMBERS, View
-from studio.ui.frame import Frame
 from studio.ui.tabs import compare as tabs
-from studio.ui.tabs import compare_updates as show
 from studio.ui.tabs import prompted_base
 from studio.ui.tabs.compare import EXTRA, SHOTS, SYSTEM, CompareTab
-from studio.ui.tabs.mixing import MIX, mix_column
+from studio.ui.tabs.mixing import mix_column
 from studio.ui.tabs.prompted_base import PROMPTED
 from studio.ui.words import merged
 
@@ -91,12 +90,11 @@ def _refuse_path(named: str) -> None:
         raise ModelError("ui.no_folders")
 
 
-def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any]]:
+def connect(tab: CompareTab) -> tuple[list[Any], Callable[..., Any]]:
     """Connect the tab's events; returns those that stream answers, and what lets the first prompt be answered.
 
     The latter takes the run whose answers are shown, and does its part after an event that may have opened the tab.
     """
-    language = frame.language
     count = len(tab.settings)
 
     def compare(request: gr.Request, view: View, prompt: str, *values: Any) -> Iterator[Any]:
@@ -106,13 +104,13 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
         for each in columns:
             examples.require_unasked(each.shots, prompt)
         wanted = CompareRequest(run_id, (prompt.strip(),), settings, columns)
-        yield from _ask(tab, wanted, view, language, request)
+        yield from _ask(tab, wanted, view, request)
 
     def answer_first(
         request: gr.Request, is_open: bool, on_screen: str | None, last: Comparison | None, *values: Any
     ) -> Iterator[Any]:
         view, prompt, run_id, *rest = values
-        prompts = tabs.held_out(run_id) if is_open and run_id and run_id == on_screen else []
+        prompts = comparable.held_out(run_id) if is_open and run_id and run_id == on_screen else []
         if last is not None or prompt or not prompts or jobs.busy(request, KIND):
             yield gr.skip()
             return
@@ -123,7 +121,7 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
         if last is None or not (follow or "").strip():
             raise CompareError("ui.no_prompt")
         yield {tab.follow: ""}
-        yield from _ask(tab, last.next_turn(follow.strip()), view, language, request)
+        yield from _ask(tab, last.next_turn(follow.strip()), view, request)
 
     def again(
         view: View,
@@ -141,7 +139,7 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
             yield gr.skip()
             return
         columns[number] = replace(columns[number], strength=strength / 100)
-        yield from _ask(tab, replace(last.request, columns=tuple(columns)), view, language, request)
+        yield from _ask(tab, replace(last.request, columns=tuple(columns)), view, request)
 
     def remix(view: View, last: Comparison | None, run_id: str, request: gr.Request, *values: Any) -> Iterator[Any]:
         mixed = [number for number, column in enumerate(last.request.columns) if column.mix] if last else []
@@ -153,23 +151,23 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
         for part in columns[mixed[0]].parts:
             _refuse_path(part.adapter)
         if columns != list(last.request.columns):
-            yield from _ask(tab, replace(last.request, columns=tuple(columns)), view, language, request)
+            yield from _ask(tab, replace(last.request, columns=tuple(columns)), view, request)
 
     def change_view(
         view: View, last: Comparison | None, token_scores: Any, request: gr.Request
     ) -> Iterator[dict[Any, Any]]:
-        yield show.render(tab, last, view, language, token_scores)
+        yield tab.render(last, view, token_scores)
         if view == "likelihood" and last is not None and token_scores is None:
-            yield _score_answer(tab, last, language, request)
+            yield _score_answer(tab, last, request)
 
     def reopen(view: View, run_id: str | None, chosen: str | None, request: gr.Request) -> Iterator[Any]:
-        saved = next((one for one in show.saved_of(run_id) if one.id == chosen), None)
+        saved = next((one for one in comparable.saved_of(run_id) if one.id == chosen), None)
         if saved is None:
             yield gr.skip()
             return
-        yield {**show.opened(tab, saved.comparison, view, language), **show.restore_request(tab, saved.comparison)}
+        yield {**tab.opened(saved.comparison, view), **tab.restore_request(saved.comparison)}
         if view == "likelihood":
-            yield _score_answer(tab, saved.comparison, language, request)
+            yield _score_answer(tab, saved.comparison, request)
 
     def done(last: Comparison | None, run_id: str | None, request: gr.Request) -> dict[Any, Any]:
         busy = jobs.busy(request, KIND)
@@ -205,8 +203,8 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
     token_scores = [tab.view, tab.last, tab.token_scores]
     tab.view.input(change_view, token_scores, tab.of_answers)
     tab.stop.click(stop, None, None, concurrency_limit=None)
-    _connect_added(tab, frame)
-    tab.card.connect(tab.last, tabs.names)
+    _connect_added(tab)
+    tab.card.connect(tab.last)
     for event in streams:
         event.then(*ends)
 
@@ -222,9 +220,9 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
     return streams, answer_after
 
 
-def _connect_added(tab: CompareTab, frame: Frame) -> None:
+def _connect_added(tab: CompareTab) -> None:
     """Connect what adds columns, takes them away and says what they are."""
-    language = frame.language
+    language = tab.language
     rows = [extra.row for extra in tab.extras]
 
     def add(open_: tuple[bool, ...]) -> list[Any]:
@@ -244,7 +242,7 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
 
     def arrived(column: str, run_id: str | None, open_: tuple[bool, ...], *who: str) -> dict[Any, Any]:
         """Offer what has arrived, in a column of its own if one is free."""
-        choices = tabs.who(run_id, tabs.comparable(), language)
+        choices = comparable.who(run_id, comparable.comparable(), language)
         updates: dict[Any, Any] = {extra.who: gr.update(choices=choices) for extra in tab.extras}
         if any(is_open and chosen == column for is_open, chosen in zip(open_, who, strict=True)) or all(open_):
             return updates
@@ -260,7 +258,7 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
 
     def gone(column: str, run_id: str | None, open_: tuple[bool, ...], *who: str) -> dict[Any, Any]:
         """Offer what was removed no more."""
-        choices = tabs.who(run_id, tabs.comparable(), language)
+        choices = comparable.who(run_id, comparable.comparable(), language)
         return {
             extra.who: gr.update(choices=choices, **({"value": NOW} if chosen == column else {}))
             for extra, chosen in zip(tab.extras, who, strict=True)
@@ -272,7 +270,7 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
     tab.outside.connect(whose, shows, arrived, gone)
     who = [extra.who for extra in tab.extras]
     tab.prompted.connect(tab.run, tab.open, who)
-    tab.mixer.connect(frame, tab.run, tab.open, who, lambda run_id, spoken: tabs.who(run_id, tabs.comparable(), spoken))
+    tab.mixer.connect(tab.run, tab.open, who)
     tab.add.click(add, tab.open, [tab.open, tab.add, *rows])
     for number, extra in enumerate(tab.extras):
 
@@ -284,7 +282,7 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
             column = 2 + sum(open_[:number])
             if last is None or last.proof is None or not len(last.request.columns) > max(column, 2 + sum(still)):
                 return updates
-            return {**updates, **show.opened(tab, last.without(column), view, language)}
+            return {**updates, **tab.opened(last.without(column), view)}
 
         extra.remove.click(remove, [tab.view, tab.last, tab.open], outputs, trigger_mode="always_last")
         extra.who.input(
@@ -292,15 +290,13 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
         )
 
 
-def _ask(
-    tab: CompareTab, wanted: CompareRequest, view: View, language: str, request: gr.Request
-) -> Iterator[dict[Any, Any]]:
+def _ask(tab: CompareTab, wanted: CompareRequest, view: View, request: gr.Request) -> Iterator[dict[Any, Any]]:
     """Ask the columns and show their answers as they come. Raises AccessError for more than a guest may ask for."""
     from studio import gpu
 
     limits.require_small(wanted)
     yield {
-        **show.waiting(tab, wanted, language),
+        **tab.waiting(wanted),
         tab.go: gr.update(interactive=False),
         tab.stop: gr.update(interactive=True),
         tab.follow: gr.update(interactive=False),
@@ -316,19 +312,19 @@ def _ask(
                 return
             if (now := time.monotonic()) - updated_at >= UPDATE_SECONDS:
                 updated_at = now
-                yield show.answers(tab, comparing, view, language)
+                yield tab.answers(comparing, view)
     except StudioError as error:  # an adapter of another base, say: it stands where the proof would stand
-        yield show.refused(tab, wanted, error, language, comparing)
+        yield tab.refused(wanted, error, comparing)
         return
     finally:  # also when the browser tab was closed
         job.stop()
     if comparing is not None and jobs.is_current(request, KIND, job):
-        yield {**show.opened(tab, comparing, view, language), **show.offered(tab, wanted.run_id, comparing, language)}
+        yield {**tab.opened(comparing, view), **tab.offered(wanted.run_id, comparing)}
         if view == "likelihood":
-            yield _score_answer(tab, comparing, language, request)
+            yield _score_answer(tab, comparing, request)
 
 
-def _score_answer(tab: CompareTab, last: Comparison, language: str, request: gr.Request) -> dict[Any, Any]:
+def _score_answer(tab: CompareTab, last: Comparison, request: gr.Request) -> dict[Any, Any]:
     """Ask both sides how likely they find the adapter's answer, and show it."""
     from studio import gpu
 
@@ -337,25 +333,23 @@ def _score_answer(tab: CompareTab, last: Comparison, language: str, request: gr.
     pair_request = replace(last.request, columns=last.request.columns[:2])
     job = jobs.keep(request, "weigh", gpu.thread().score_answer(pair_request, last.answers[0][1].ids))
     token_scores = job.result()
-    return {**show.render(tab, last, "likelihood", language, token_scores), tab.token_scores: token_scores}
+    return {**tab.render(last, "likelihood", token_scores), tab.token_scores: token_scores}
 
 
-def restored(
-    tab: CompareTab, run_id: str | None, view: View, prompt: str, language: str, request: gr.Request
-) -> dict[Any, Any]:
+def restored(tab: CompareTab, run_id: str | None, view: View, prompt: str, request: gr.Request) -> dict[Any, Any]:
     """Return what shows a run that was just chosen: its own settings, and the last comparison whose answers are whole.
 
     A stopped one stays among the saved; shown here, it would stand where the first prompt is answered.
     """
     jobs.stop(request, KIND)
     jobs.forget(request, KIND)
-    config = tabs.config_of(run_id)
-    last = next((saved.comparison for saved in show.saved_of(run_id) if not saved.comparison.was_stopped), None)
+    config = comparable.config_of(run_id)
+    last = next((saved.comparison for saved in comparable.saved_of(run_id) if not saved.comparison.was_stopped), None)
     updates = {
-        **show.about(tab, run_id, tabs.comparable(), language),
-        **show.generation(tab, config.generation if config else GenerationConfig()),
-        **show.nothing(tab, language),
-        **show.offered(tab, run_id, last, language),
+        **tab.about(run_id, comparable.comparable()),
+        **tab.generation(config.generation if config else GenerationConfig()),
+        **tab.nothing(),
+        **tab.offered(run_id, last),
         tab.go: gr.update(interactive=config is not None),
         tab.stop: gr.update(interactive=False),
     }
@@ -364,7 +358,7 @@ def restored(
     can = gr.update(interactive=True)
     return merged(
         updates,
-        show.opened(tab, last, view, language),
-        {tab.follow: can, tab.follow_go: can, **show.restore_request(tab, last)},
+        tab.opened(last, view),
+        {tab.follow: can, tab.follow_go: can, **tab.restore_request(last)},
         {tab.prompt: prompt} if prompt else {},
     )

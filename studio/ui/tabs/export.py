@@ -14,14 +14,13 @@ from studio.export.request import DTYPES, FORMATS, ExportRequest, Kind, can_veri
 from studio.i18n import text
 from studio.model.adapter_files import WEIGHTS
 from studio.runs import Run
-from studio.ui import active_runs, exporting, polling, run_reader, views
+from studio.ui import active_runs, comparable, exporting, polling, run_reader, views
 from studio.ui import export_views as page
 from studio.ui.exporting import ExportState
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.page import view
 from studio.ui.runs_views import RunsQuery
-from studio.ui.tabs import compare
 from studio.ui.tabs.card_comparisons import CardComparisons
 from studio.ui.tabs.export_result import ExportResult, run_of
 from studio.ui.words import Words
@@ -293,7 +292,7 @@ def _facts(run: Run, language: str) -> str:
     best_step = reader.curve().best_step if config.train.keep != "last" else None
     weights = page.weights(best_step, snapshot.status.step if snapshot else 0, language, by=config.train.keep)
     size = (run.adapter / WEIGHTS).stat().st_size
-    return page.facts(weights, compare.names(run.id, language)[0], size, language)
+    return page.facts(weights, comparable.names(run.id, language)[0], size, language)
 
 
 def _precision(run: Run) -> str:

@@ -20,8 +20,8 @@ from studio.model.adapter_files import BASE_RECORD
 from studio.runs import Run, metadata
 from studio.ui import downloads, exporting, launch
 from studio.ui import export_views as page
+from studio.ui.compare_views import COPY
 from studio.ui.runs_views import size
-from studio.ui.tabs.compare import COPY
 from studio.ui.words import Words
 
 

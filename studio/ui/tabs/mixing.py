@@ -1,7 +1,7 @@
 """The mix of adapters, under the columns that are added: which, how much of each, how; saved as one, and measured."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -14,13 +14,11 @@ from studio.errors import AccessError, CompareError, StudioError
 from studio.i18n import message, text
 from studio.model import adapter_mix
 from studio.style.request import StyleRequest
-from studio.ui import jobs, launch, style_views, views
+from studio.ui import comparable, jobs, launch, style_views, views
+from studio.ui.comparable import MIX
 from studio.ui.failures import box
-from studio.ui.frame import Frame
 from studio.ui.words import Words
 
-MIX = "mix"
-"""What an added column is called that is the mix."""
 PARTS = 3
 WEIGHTS = (70, 30, 30)
 """Weights in percent to begin with."""
@@ -88,22 +86,17 @@ class MixEditor:
         parts = zip(self.adapters, self.weights, strict=True)
         return [*(control for part in parts for control in part), self.combination, self.density]
 
-    def connect(
-        self,
-        frame: Frame,
-        run: gr.Dropdown,
-        open_: gr.State,
-        who: list[gr.Dropdown],
-        offer: Callable[[str | None, str], list[tuple[str, str]]],
-    ) -> None:
-        """Connect the events; `offer` returns what an added column can be, of a run and in a language."""
-        language = frame.language
+    def connect(self, run: gr.Dropdown, open_: gr.State, who: list[gr.Dropdown]) -> None:
+        """Connect the events; `who` says what each added column is, and `open_` whether it is there."""
+        language = self.language
 
         def show_mix(run_id: str | None, are_open: tuple[bool, ...], *rest: Any) -> dict[Any, Any]:
             chosen, adapters = rest[: len(who)], rest[len(who) :]
             if not (run_id and any(is_open and kind == MIX for is_open, kind in zip(are_open, chosen, strict=True))):
                 return {self.row: gr.update(visible=False)}
-            choices = [each for each in offer(run_id, language) if each[1] != MIX and not each[1].startswith("base+")]
+            choices = [
+                each for each in _offered(run_id, language) if each[1] != MIX and not each[1].startswith("base+")
+            ]
             known = [name for _, name in choices]
             names = [name if name in known else None for name in adapters]
             if not any(names):
@@ -133,7 +126,7 @@ class MixEditor:
             yield {
                 self.status: views.paragraph(message("ui.mix.saved", name=name), language),
                 self.file: gr.update(value=packed, visible=True),
-                **{part: gr.update(choices=offer(run_id, language)) for part in who},
+                **{part: gr.update(choices=_offered(run_id, language)) for part in who},
             }
 
         def measure(request: gr.Request, run_id: str | None, *values: Any) -> Iterator[dict[Any, Any]]:
@@ -181,6 +174,10 @@ class MixEditor:
         outputs = [self.status, self.measure, self.stop]
         self.measure.click(measure, [run, *self.inputs], outputs)
         self.stop.click(stop, None, None, concurrency_limit=None)
+
+
+def _offered(run_id: str | None, language: str) -> list[tuple[str, str]]:
+    return comparable.who(run_id, comparable.comparable(), language)
 
 
 def _required(run_id: str | None) -> str:

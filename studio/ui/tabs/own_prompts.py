@@ -17,11 +17,10 @@ from studio.compare.comparison_history import SavedComparison
 from studio.errors import CompareError, RunError, StudioError
 from studio.generation import held_out
 from studio.i18n import message
-from studio.ui import compare_views, examples, jobs, polling
+from studio.ui import comparable, compare_views, examples, jobs, polling
 from studio.ui import own_prompts_views as views
 from studio.ui.failures import box
 from studio.ui.page import view
-from studio.ui.tabs import compare as tabs
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.tabs.compare_events import read_request
 from studio.ui.views import paragraph
@@ -90,7 +89,7 @@ class OwnPrompts:
     def _show(self, comparison: Comparison | None, run_id: str | None) -> dict[Any, Any]:
         is_over = comparison is not None and comparison.proof is not None
         return {
-            self.table: views.table(comparison, *tabs.names(run_id, self.language), self.language),
+            self.table: views.table(comparison, *comparable.names(run_id, self.language), self.language),
             self.proof: compare_views.badge(comparison, self.language) if is_over else "",
         }
 

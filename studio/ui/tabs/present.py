@@ -9,8 +9,8 @@ from studio.errors import CompareError
 from studio.evaluate.evaluation_store import Evaluation
 from studio.reports.run_card import answer_pairs
 from studio.ui import present_views
-from studio.ui.frame import Frame
-from studio.ui.tabs.compare import CompareTab, names
+from studio.ui.comparable import names
+from studio.ui.tabs.compare import CompareTab
 from studio.ui.vote_state import pairs_of
 
 _OPEN = "() => setTimeout(() => document.dispatchEvent(new Event('present')), 300)"
@@ -36,9 +36,9 @@ def pairs(
     return list(each_once.values())
 
 
-def connect(slides: gr.HTML, head: CompareTab, evaluation: gr.State, frame: Frame) -> None:
+def connect(slides: gr.HTML, head: CompareTab, evaluation: gr.State) -> None:
     """Connect the button that opens the slides."""
-    language = frame.language
+    language = head.language
 
     def present(run_id: str | None, last: Comparison | None, evaluation: Evaluation | None) -> str:
         called = names(run_id, language)

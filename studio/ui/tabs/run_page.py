@@ -14,12 +14,12 @@ from studio.reports import run_metadata
 from studio.runs import Run, checkpoints, metadata, trash
 from studio.runs.history import Summary
 from studio.train.diagnosis import diagnose
-from studio.ui import curve_views, launch, log_views, reading_views, remote_views, run_reader
+from studio.ui import comparable, curve_views, launch, log_views, reading_views, remote_views, run_reader
 from studio.ui import following as follow
 from studio.ui import run_page_views as views
 from studio.ui.frame import Frame
 from studio.ui.runs_views import RunsQuery, RunsSession, current_query, size
-from studio.ui.tabs import compare, compare_updates, sweeps
+from studio.ui.tabs import sweeps
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.tabs.curves import line_plot
 from studio.ui.tabs.sweep_form import SweepForm
@@ -204,10 +204,10 @@ class RunPage:
         def to_compare(stored: Any, session: RunsSession | None) -> Any:
             run = opened(current_query(stored, session))
             return {
-                **compare_updates.nothing(compare_tab, self.language),
-                **compare_updates.choose(compare_tab, None, self.language),
-                **compare_updates.generation(compare_tab, run.config().generation),
-                **compare_updates.about(compare_tab, run.id, compare.comparable(), self.language),
+                **compare_tab.nothing(),
+                **compare_tab.choose(None),
+                **compare_tab.generation(run.config().generation),
+                **compare_tab.about(run.id, comparable.comparable()),
                 **_chosen(compare_tab, run, self.language),
                 tabs: gr.update(selected="compare"),
             }
@@ -239,7 +239,7 @@ def opened(query: RunsQuery) -> Run:
 
 def _chosen(tab: CompareTab, run: Run, language: str) -> dict[Any, Any]:
     """Return what makes the Compare tab's list hold a run as chosen."""
-    offered = compare_updates.choose(tab, run.id, language)[tab.run]
+    offered = tab.choose(run.id)[tab.run]
     return {tab.run: offered | {"value": run.id}}
 
 

@@ -8,7 +8,7 @@ import gradio as gr
 from studio.errors import ExportError
 from studio.i18n import text
 from studio.ui import export_views, serving
-from studio.ui.tabs.compare import COPY
+from studio.ui.compare_views import COPY
 from studio.ui.words import Words
 
 PORT = 8000

@@ -16,7 +16,6 @@ from studio.style.report import StyleReport
 from studio.style.request import StyleProgress, StyleRequest
 from studio.ui import jobs, polling, style_views
 from studio.ui.failures import box
-from studio.ui.frame import Frame
 from studio.ui.page import view
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.tabs.compare_events import after, column_at, settings_of
@@ -87,9 +86,9 @@ class StyleCard:
 
         self.use.click(use, self.report_state, slider)
 
-    def connect(self, head: CompareTab, frame: Frame) -> polling.Watch:
+    def connect(self, head: CompareTab) -> polling.Watch:
         """Connect the events; returns how to look for what other pages have measured."""
-        language = frame.language
+        language = self.language
 
         def measure(curve: bool, *settings: Any) -> Iterator[dict[Any, Any]]:
             from studio import gpu

@@ -12,7 +12,6 @@ from studio.errors import CompareError, StudioError
 from studio.evaluate.vote_pairs import MAX_PROMPTS, MAX_SEEDS, VotePairsRequest
 from studio.ui import ballot_views as views
 from studio.ui import jobs
-from studio.ui.frame import Frame
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.tabs.compare_events import after, settings_of
 from studio.ui.words import Words
@@ -25,6 +24,7 @@ class VotePairsCard:
 
     def __init__(self, words: Words):
         """Build it inside the current tab."""
+        self.language = words.language
         with gr.Column(elem_classes="card") as self.block:
             words.heading("ui.pairs.title")
             words.paragraph("ui.pairs.about")
@@ -42,9 +42,9 @@ class VotePairsCard:
                 )
             self.progress = gr.HTML(elem_id="pairs-progress")
 
-    def connect(self, head: CompareTab, frame: Frame) -> Any:
+    def connect(self, head: CompareTab) -> Any:
         """Connect the events; returns the one after which there are more pairs."""
-        language = frame.language
+        language = self.language
         outputs = [self.progress, self.go, self.stop]
 
         def state(progress: str, busy: bool) -> dict[Any, Any]:
