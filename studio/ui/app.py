@@ -28,7 +28,6 @@ from studio.ui.tabs import (
     curves,
     data,
     data_events,
-    data_updates,
     hero,
     log,
     train,
@@ -81,7 +80,7 @@ def _build_page(words: Words) -> gr.HTML:
     first = hero.Hero(words)
     with gr.Tabs(elem_id="tabs") as tabs:
         with words.make(gr.Tab, label="ui.tabs.data", id="data"):
-            data_tab = data.build(words, frame.form, base)
+            data_tab = data.DataTab(words, frame.form, base)
         with words.make(gr.Tab, label="ui.tabs.train", id="train"):
             train_tab = train.TrainTab(words, frame.form, preset)
         with words.make(gr.Tab, label="ui.tabs.compare", id="compare") as compare_item:
@@ -167,7 +166,7 @@ def _connect(
         return show_stage(following, queued) | compare_tab.choose(chosen)
 
     def show_settings(config: RunConfig) -> dict[Any, Any]:
-        return {frame.base: config, **frame.form.show(config), **data_updates.source(data_tab, config)}
+        return {frame.base: config, **frame.form.show(config), **data_tab.render_source(config)}
 
     def open_page(draft: Any) -> dict[Any, Any]:
         following = follow.newest()
@@ -247,7 +246,7 @@ def _connect(
     def show_source(config: RunConfig | None) -> dict[Any, Any]:
         if config is None:
             return {tabs: gr.update(selected="data"), data_tab.source.kind: "file"}
-        return data_updates.source(data_tab, config)
+        return data_tab.render_source(config)
 
     read_data(
         library.page.connect_others(

@@ -20,7 +20,6 @@ from studio.ui.failures import ending, message_of
 from studio.ui.form import MAPPING, from_component, to_values
 from studio.ui.frame import Frame
 from studio.ui.page import view
-from studio.ui.tabs import data_updates as show
 from studio.ui.tabs.data import SOURCE, SOURCE_NAMES, VALIDATION, DataTab
 
 _SHARED = {"concurrency_limit": 8}
@@ -89,11 +88,11 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
             state, chosen = data_state.read(lambda: base.with_settings(wanted), base)
         several = len(state.sheets) > 1 or source.sheet is not None
         updates[controls.sheet] = gr.update(choices=list(state.sheets), value=source.sheet, visible=several)
-        page_updates = show.all_of(tab, state, Checked(), language)
+        page_updates = tab.render(state, Checked())
         _drop(request)  # begun meanwhile
         return (
             {tab.state: state, tab.checked: Checked(), row.number: 1, **updates}
-            | show.columns(parts, state, chosen)
+            | tab.render_columns(state, chosen)
             | page_updates
         )
 
@@ -147,7 +146,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
             pass
         if work.error:
             raise work.error
-        return {row.number: work.result.row, **show.row(tab, work.result, language)}
+        return {row.number: work.result.row, **tab.render_row(work.result)}
 
     @view(tab.state)
     def scan(request: gr.Request, base: RunConfig, state: DataState, *values: Any) -> Iterator[dict[Any, Any]]:
@@ -155,21 +154,21 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         state = data_state.using(state, mapped(form.values(values)))
         if not state.columns or state.file_format == "hub":
             scanning.cancel(session)
-            yield {tab.checked: Checked()} | show.report(tab, state, Checked(), language)
+            yield {tab.checked: Checked()} | tab.render_report(state, Checked())
             return
         try:
             config = form.read_rows(values, base)
         except Exception as error:  # shown in the place of the report
             scanning.cancel(session)
             checked = Checked(failure=message_of(error))
-            yield {tab.checked: checked} | show.report(tab, state, checked, language)
+            yield {tab.checked: checked} | tab.render_report(state, checked)
             return
         work = scanning.begin(session, lambda on_progress: _inspect(config, on_progress))
         for share in scanning.follow(session, work):
-            yield show.progress(tab, share, language)
+            yield tab.render_progress(share)
         failure = message_of(work.error) if work.error and not work.cancelled else None
         checked = Checked(work.result, failure, work.cancelled, config.train.length_grouping, style=_style(config))
-        yield {tab.checked: checked} | show.report(tab, state, checked, language)
+        yield {tab.checked: checked} | tab.render_report(state, checked)
 
     def clean(
         request: gr.Request, base: RunConfig, state: DataState, checked: Checked, *values: Any
@@ -181,7 +180,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         session = f"{request.session_hash} clean"
         work = scanning.begin(session, lambda on_progress: _clean(config, str(request.session_hash), on_progress))
         for share in scanning.follow(session, work):
-            yield {health.progress: show.progress(tab, share, language)[health.progress]}
+            yield {health.progress: tab.render_progress(share)[health.progress]}
         yield {health.progress: ""}
         if work.error:
             raise work.error
@@ -190,7 +189,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         yield {
             tab.checked: checked,
             health.cleaned: gr.update(value=path),
-            health.written: show.report(tab, state, checked, language)[health.written],
+            health.written: tab.render_report(state, checked)[health.written],
         }
 
     def cancel(request: gr.Request) -> None:
@@ -301,7 +300,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         parts["data.prompt.style"],
         [parts["data.prompt.template"], tab.variant],
     )
-    parts[MAPPING + "shape"].change(lambda chosen: show.shape(parts, chosen), parts[MAPPING + "shape"], mapping)
+    parts[MAPPING + "shape"].change(tab.render_shape, parts[MAPPING + "shape"], mapping)
     for event, by in {row.previous.click: -1, row.following.click: 1}.items():
 
         def go_on(state: DataState, number: float | None, by: int = by) -> int:

@@ -11,7 +11,6 @@ from studio.i18n import text
 from studio.ui import data_state, hub_views, scanning, uploads
 from studio.ui.data_state import Checked, DataState, Offer
 from studio.ui.frame import Frame
-from studio.ui.tabs import data_updates as show
 from studio.ui.tabs.data import SOURCE, SOURCE_NAMES, VALIDATION, DataTab
 
 FIRST = 20
@@ -41,7 +40,7 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], show_and
             controls.get: gr.update(interactive=True),
             controls.subset: gr.update(choices=list(offer.parts), value=subset),
             **_splits(offer, subset),
-            **show.all_of(tab, state, Checked(), language),
+            **tab.render(state, Checked()),
         }
 
     def _splits(offer: Offer, subset: str | None) -> dict[Any, Any]:
