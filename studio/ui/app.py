@@ -18,7 +18,7 @@ from studio.ui import following as follow
 from studio.ui import frame as frames
 from studio.ui import help as help_pages
 from studio.ui import hosts, launch, polling, preset_choices, settings_file, status_views, views
-from studio.ui.failures import show_errors, silent, warn
+from studio.ui.failures import silent, warn
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.page import Page, view
@@ -51,7 +51,6 @@ _TO_UPLOAD = """() => {
   }, 100);
 }"""
 """On a phone, where a file is dropped stands under the row, which may be drawn after it, and moves it then."""
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 def build() -> gr.Blocks:
@@ -76,7 +75,7 @@ def _build_page(words: Words) -> gr.HTML:
         words.make(gr.HTML, text=notice, frame='<p class="notice" role="note">{}</p>')
     if launch.on_space():
         gr.LoginButton()  # also what makes Gradio offer the Hub's login, to guests too
-    frame = frames.build(words, base, Following())
+    frame = frames.Frame(words, base, Following())
     first = hero.Hero(words)
     with gr.Tabs(elem_id="tabs") as tabs:
         with words.make(gr.Tab, label="ui.tabs.data", id="data"):
@@ -182,7 +181,6 @@ def _connect(
             train_tab.recipe.preset: gr.update(choices=preset_choices.offered(language), **chosen),
         }
 
-    @show_errors(language)
     def device_card(is_open: str) -> Any:
         from studio.model import hardware
 
@@ -191,7 +189,6 @@ def _connect(
         choices = [(choice.name, choice.value, choice.reason) for choice in hardware.describe()]
         return gr.update(visible=True, value=views.choices_html(choices, language))
 
-    @show_errors(language)
     def start_quickstart(*looks: Any) -> dict[Any, Any]:
         from studio import gpu
 
@@ -211,7 +208,6 @@ def _connect(
         to_train = gr.update(selected="train")
         return {train_tab.recipe.preset: name, tabs: to_train, **first.visibility(False)}
 
-    @show_errors(language)
     def try_run(following: Following, chosen: str | None) -> dict[Any, Any]:
         offered = compare_tab.choose(chosen, wanted=following.run_id)
         return {tabs: gr.update(selected="compare"), **offered}
@@ -228,20 +224,20 @@ def _connect(
         *data_tab.of_source,
     ]
     read_data, own = data_events.connect(data_tab, frame, train_tab.recipe.preset)
-    first.start.click(start_quickstart, train_tab.looks, [*run_outputs, tabs], **_QUIET)
-    own_chosen = first.own.click(choose_own, None, [tabs, data_tab.source.kind, first.card], **_QUIET)
+    first.start.click(start_quickstart, train_tab.looks, [*run_outputs, tabs])
+    own_chosen = first.own.click(choose_own, None, [tabs, data_tab.source.kind, first.card])
     own_chosen.then(None, None, None, js=_TO_UPLOAD)
     read_data(own_chosen)
     train_tab.connect(frame, show_run, run_outputs)
     timer = gr.Timer(TICK)
     of_others = views_tab.connect(compare_item)
-    page.load(ballot.marked, views_tab.vote.mark, views_tab.vote.mark, **_QUIET)
+    page.load(ballot.marked, views_tab.vote.mark, views_tab.vote.mark)
     library.connect(runs_item, tabs)
-    opened = read_data(page.load(open_page, frame.draft, list(dict.fromkeys(everything)), **_QUIET))
-    opened.then(begin_imports, None, None, **_QUIET)
+    opened = read_data(page.load(open_page, frame.draft, list(dict.fromkeys(everything))))
+    opened.then(begin_imports, None, None)
 
     to_show = [train_tab.recipe.preset, tabs, first.card]
-    chosen = first.presets.input(choose_preset, first.presets, to_show, trigger_mode="always_last", **_QUIET)
+    chosen = first.presets.input(choose_preset, first.presets, to_show)
 
     def show_source(config: RunConfig | None) -> dict[Any, Any]:
         if config is None:
@@ -274,19 +270,17 @@ def _connect(
         [train_tab.stage, frame.following, train_tab.waiting.runs, compare_tab.run],
         [*stage_outputs, *runs_offered],
         concurrency_limit=None,
-        **_QUIET,
     )
-    frame.device.click(device_card, frame.device_card, frame.device_card, api_visibility="undocumented")
+    frame.device.click(device_card, frame.device_card, frame.device_card)
     gr.on(
         [train_tab.try_now.click, train_tab.go_on.click],
         try_run,
         [frame.following, compare_tab.run],
         [tabs, *runs_offered],
-        **_QUIET,
     )
     to_train = gr.update(selected="train")
-    frame.open_run.click(lambda: to_train, None, tabs, **_QUIET)
-    data_tab.go_on.click(lambda: (to_train, gr.update(open=True)), None, [tabs, train_tab.setup], js=_TO_TOP, **_QUIET)
+    frame.open_run.click(lambda: to_train, None, tabs)
+    data_tab.go_on.click(lambda: (to_train, gr.update(open=True)), None, [tabs, train_tab.setup], js=_TO_TOP)
 
 
 def _of_draft(draft: Any, language: str) -> tuple[RunConfig, str | None] | None:

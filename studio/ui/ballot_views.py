@@ -14,7 +14,7 @@ from studio.evaluate.vote_pairs import VotePair, VotePairsProgress
 from studio.i18n import Message, text
 from studio.model.hardware import Choice
 from studio.style.report import StyleReport
-from studio.ui.views import bar, choices_html, empty
+from studio.ui.views import bar, choices_html, empty, hint
 
 
 def pair(item: BallotItem, language: str) -> str:
@@ -38,7 +38,7 @@ def turnout(votes: int, voters: int, language: str) -> str:
     """Say how many have voted, of everybody who votes on these pairs; empty before the first vote."""
     if not votes:
         return ""
-    return f'<p class="hint">{html.escape(text("ui.vote.turnout", language, votes=votes, voters=voters))}</p>'
+    return hint("ui.vote.turnout", language, votes=votes, voters=voters)
 
 
 MIN_PAIRS = 5

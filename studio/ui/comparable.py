@@ -8,7 +8,7 @@ from studio.compare import comparison_history
 from studio.compare import external_adapters as arrived
 from studio.compare.columns import NOW, Column
 from studio.config import BUILTIN_MODEL, RunConfig
-from studio.errors import RunError, StudioError
+from studio.errors import StudioError
 from studio.i18n import text
 from studio.runs import Run, State, checkpoints
 from studio.ui import views
@@ -93,7 +93,5 @@ def held_out(run_id: str | None) -> list[str]:
 
 def saved_of(run_id: str | None) -> list[comparison_history.SavedComparison]:
     """Return the comparisons that a run has kept, the newest first."""
-    try:
-        return comparison_history.load_all(runs.find(run_id)) if run_id else []
-    except RunError:  # its folder was taken away
-        return []
+    run = runs.try_find(run_id)
+    return comparison_history.load_all(run) if run else []

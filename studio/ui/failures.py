@@ -139,6 +139,11 @@ def box(message: Message | None, language: str) -> str:
     return f'<div class="failure" role="alert"><strong>{html.escape(first)}</strong>{body}</div>'
 
 
+def box_of(error: Exception, language: str) -> str:
+    """Return the message of any exception as HTML that stays on the page."""
+    return box(message_of(error), language)
+
+
 _ABOUT = {"errors.data.": "data.source.kind", "errors.model.": "model.id", "errors.prompt.": "data.prompt.template"}
 
 

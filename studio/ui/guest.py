@@ -71,7 +71,7 @@ def build() -> gr.Blocks:
 
 def _build_page(words: Words) -> tuple[gr.HTML, set[Any]]:
     """Build one language's page inside the current Blocks; returns its brand, and the components guests are sent."""
-    frame = frames.build(words, RunConfig(), None)
+    frame = frames.Frame(words, RunConfig(), None)
     with gr.Row(elem_classes="card-head"):
         words.hint("ui.guest.about", elem_id="guest")
         if launch.on_space():

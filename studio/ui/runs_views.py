@@ -14,7 +14,7 @@ from studio.i18n import text
 from studio.runs import State
 from studio.runs.history import Summary
 from studio.runs.trash import DeletedRun
-from studio.ui.views import day_and_time, duration, empty
+from studio.ui.views import day_and_time, duration, empty, hint
 
 STATES = ("all", "alive", *(state.value for state in State if not state.alive), "damaged")
 """What the list can be narrowed to."""
@@ -310,6 +310,6 @@ def trash(deleted: Sequence[DeletedRun], language: str) -> str:
             f' class="act" data-do="restore" data-run="{run_id}" aria-label="{label}">{words}</button></li>'
         )
     more = len(deleted) - len(items)
-    rest = f'<p class="hint">{html.escape(text("ui.runs.trash_more", language, count=more))}</p>' if more > 0 else ""
-    hint = f'<p class="hint">{html.escape(text("ui.runs.trash_kept", language))}</p>'
-    return f'{hint}<ul class="problems">{"".join(items)}</ul>{rest}'
+    rest = hint("ui.runs.trash_more", language, count=more) if more > 0 else ""
+    kept = hint("ui.runs.trash_kept", language)
+    return f'{kept}<ul class="problems">{"".join(items)}</ul>{rest}'

@@ -3,7 +3,8 @@
 import functools
 import html
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -70,9 +71,21 @@ class Words:
         """Make a button."""
         return self.make(gr.Button, text=key, **settings)
 
+    def secret(self, label: str, **settings: Any) -> gr.Textbox:
+        """Make a field for a token or a key, which is handed to the call that needs it and kept nowhere."""
+        return self.make(gr.Textbox, label=label, type="password", max_lines=1, **settings)
+
     def heading(self, key: str) -> gr.HTML:
         """Make the heading of a card."""
         return self.make(gr.HTML, text=key, frame='<h2 class="heading">{}</h2>')
+
+    @contextmanager
+    def head(self, key: str, *classes: str) -> Iterator[None]:
+        """Make the head of a card: its heading, and beside it what is made inside."""
+        with gr.Row(elem_classes="card-head", equal_height=True):
+            self.heading(key)
+            with gr.Row(elem_classes=["stepper", *classes]):
+                yield
 
     def section(self, key: str, **settings: Any) -> gr.HTML:
         """Make the heading of a part of a card."""

@@ -11,10 +11,12 @@ from studio.compare import external_adapters as adapters
 from studio.compare.external_adapters import ExternalAdapter
 from studio.errors import CompareError
 from studio.model import uploaded_adapters
-from studio.ui import adapter_import_views, scanning
+from studio.ui import adapter_import_views, scanning, views
+from studio.ui.failures import box_of
 from studio.ui.words import Words
 
 FILE_TYPES = [".zip", ".json", ".safetensors", ".jinja"]
+_SLOT = scanning.Slot("adapter")
 
 
 class AdapterImport:
@@ -28,17 +30,9 @@ class AdapterImport:
                 self.named = words.make(
                     gr.Textbox, label="ui.outside.id", max_lines=1, scale=4, min_width=240, elem_id="outside-id"
                 )
-                self.token = words.make(
-                    gr.Textbox,
-                    label="ui.hub.token",
-                    info="ui.outside.token_help",
-                    type="password",
-                    max_lines=1,
-                    scale=2,
-                    min_width=200,
-                    elem_id="outside-token",
+                self.token = words.secret(
+                    "ui.hub.token", info="ui.outside.token_help", scale=2, min_width=200, elem_id="outside-token"
                 )
-                """Handed to the call that needs it, and kept nowhere."""
                 self.fetch = words.button("ui.outside.fetch", scale=0, min_width=120, elem_id="outside-fetch")
                 self.cancel = words.button("ui.model.cancel", interactive=False, scale=0, min_width=96)
             with gr.Row(elem_classes="ask"):
@@ -89,17 +83,17 @@ class AdapterImport:
         ) -> Iterator[dict[Any, Any]]:
             """Let something arrive in a thread of its own, and say how far it is and how it ended."""
             if not run_id:
-                yield {self.status: adapter_import_views.failure(CompareError("ui.no_run"), language), **_idle()}
+                yield {self.status: box_of(CompareError("ui.no_run"), language), **_idle()}
                 return
             run = runs.find(run_id)
-            work = scanning.begin(_session(request), lambda on_progress: bring(run, on_progress))
-            yield {self.status: adapter_import_views.progress(key, None, language), **_busy()}
-            for share in scanning.follow(_session(request), work):
-                yield {self.status: adapter_import_views.progress(key, share, language)}
+            work = scanning.begin(_SLOT.of(request), lambda on_progress: bring(run, on_progress))
+            yield {self.status: views.waiting(key, language), **_busy()}
+            for share in scanning.follow(_SLOT.of(request), work):
+                yield {self.status: views.waiting(key, language, share, "" if share is None else f"{share:.0%}")}
             if work.cancelled:
-                yield {self.status: adapter_import_views.cancelled(language), **_idle()}
+                yield {self.status: views.hint("ui.outside.cancelled", language), **_idle()}
             elif work.error:
-                yield {self.status: adapter_import_views.failure(work.error, language), **_idle()}
+                yield {self.status: box_of(work.error, language), **_idle()}
             else:
                 adapter: ExternalAdapter = work.result
                 yield {
@@ -159,12 +153,9 @@ class AdapterImport:
 
         def remove(chosen: str | None) -> dict[Any, Any]:
             if not chosen:
-                return {self.status: adapter_import_views.hint(language)}
+                return {self.status: views.hint("ui.outside.hint", language)}
             uploaded_adapters.remove(chosen)
-            return {self.status: adapter_import_views.hint(language), self.column: chosen, **_offer()}
-
-        def cancel(request: gr.Request) -> None:
-            scanning.cancel(_session(request))
+            return {self.status: views.hint("ui.outside.hint", language), self.column: chosen, **_offer()}
 
         run = whose[0]
         self.fold.expand(_offer, None, [self.saved, self.remove])
@@ -179,10 +170,6 @@ class AdapterImport:
                 [self.column, *whose],
                 list(shows),
             )
-        self.cancel.click(cancel, None, None)
+        self.cancel.click(_SLOT.cancel, None, None)
         left = [self.status, self.saved, self.remove, self.column]
         self.remove.click(remove, [self.saved], left).then(gone, [self.column, *whose], list(shows))
-
-
-def _session(request: gr.Request) -> str:
-    return f"{request.session_hash} adapter"

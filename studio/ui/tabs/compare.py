@@ -12,7 +12,7 @@ from studio.compare import comparison_history
 from studio.compare.columns import ADAPTED, BASE, MAX_COLUMNS, MAX_STRENGTH, NOW, Column, CompareRequest
 from studio.compare.comparison import Comparison
 from studio.config import GenerationConfig
-from studio.errors import RunError, StudioError
+from studio.errors import StudioError
 from studio.i18n import DEFAULT_LANGUAGE, text
 from studio.runs import Run
 from studio.style import style_store
@@ -397,8 +397,6 @@ def _allowed(settings: GenerationConfig) -> GenerationConfig:
 
 def _style_of(run_id: str) -> StyleReport | None:
     """Return the newest report of the meter that knows which words carry the style; None without one."""
-    try:
-        report = style_store.newest(runs.find(run_id))
-    except RunError:  # its folder was taken away
-        return None
+    run = runs.try_find(run_id)
+    report = style_store.newest(run) if run else None
     return report if report and report.author_words else None

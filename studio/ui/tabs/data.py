@@ -82,7 +82,7 @@ class Source:
                 self.hub_id = words.make(gr.Textbox, label="ui.hub.id", max_lines=1)
                 with gr.Row():
                     self.revision = _own_part(words, "revision", gr.Textbox, max_lines=1)
-                    self.token = words.make(gr.Textbox, label="ui.hub.token", type="password", max_lines=1)
+                    self.token = words.secret("ui.hub.token")
                 self.ask = words.button("ui.hub.ask", size="sm")
                 with gr.Row():
                     self.subset = _own_part(words, "subset", gr.Dropdown, choices=[], allow_custom_value=True)
@@ -136,21 +136,19 @@ class Row:
     def __init__(self, words: Words):
         """Build the card inside the current Blocks."""
         with gr.Column(elem_classes="card", elem_id="row-card"):
-            with gr.Row(elem_classes="card-head", equal_height=True):
-                words.heading("ui.preview.title")
-                with gr.Row(elem_classes=["stepper", "steps"]):
-                    self.previous = words.button("ui.preview.previous", size="sm", min_width=40)
-                    self.number = words.make(
-                        gr.Number,
-                        label="ui.preview.row",
-                        value=1,
-                        precision=0,
-                        show_label=False,
-                        container=False,
-                        min_width=64,
-                        elem_id="row",
-                    )
-                    self.following = words.button("ui.preview.next", size="sm", min_width=40)
+            with words.head("ui.preview.title", "steps"):
+                self.previous = words.button("ui.preview.previous", size="sm", min_width=40)
+                self.number = words.make(
+                    gr.Number,
+                    label="ui.preview.row",
+                    value=1,
+                    precision=0,
+                    show_label=False,
+                    container=False,
+                    min_width=64,
+                    elem_id="row",
+                )
+                self.following = words.button("ui.preview.next", size="sm", min_width=40)
             with gr.Row(elem_classes="jumps"):
                 self.jumps = {
                     name: words.button(f"ui.preview.{name}", size="sm", min_width=72, elem_id=f"jump-{name}")

@@ -7,9 +7,9 @@ import gradio as gr
 
 from studio.config import SourceConfig
 from studio.errors import panics_as_errors
-from studio.i18n import text
-from studio.ui import data_state, hub_views, scanning, uploads
+from studio.ui import data_state, row_views, scanning, uploads, views
 from studio.ui.data_state import Checked, DataState, Offer
+from studio.ui.failures import box_of
 from studio.ui.frame import Frame
 from studio.ui.tabs.data import SOURCE, SOURCE_NAMES, VALIDATION, DataTab
 
@@ -24,19 +24,19 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], show_and
     sources = {name: parts[SOURCE + name] for name in SOURCE_NAMES}
 
     def ask_hub(name: str, revision: str, token: str) -> Iterator[dict[Any, Any]]:
-        yield {controls.hub_status: hub_views.waiting("ui.hub.asking", language)}
+        yield {controls.hub_status: views.waiting("ui.hub.asking", language)}
         try:
             with panics_as_errors():
                 offer, state = _offer(name.strip(), revision.strip() or None, token.strip() or None)
         except Exception as error:  # shown in the place of what the Hub would have told
-            yield {controls.hub_status: hub_views.failure(error, language), controls.get: gr.update(interactive=False)}
+            yield {controls.hub_status: box_of(error, language), controls.get: gr.update(interactive=False)}
             return
         subset = next(iter(offer.parts), None)
         yield {
             controls.offer: offer,
             tab.state: state,
             tab.checked: Checked(),
-            controls.hub_status: hub_views.offer(offer, language),
+            controls.hub_status: row_views.offer_html(offer, language),
             controls.get: gr.update(interactive=True),
             controls.subset: gr.update(choices=list(offer.parts), value=subset),
             **_splits(offer, subset),
@@ -65,12 +65,15 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], show_and
         clean_token = token.strip() or None
         work = scanning.begin(session, lambda on_progress: _fetch(source, clean_token))
         for _ in scanning.follow(session, work):
-            yield {controls.hub_status: hub_views.waiting("ui.hub.getting", language)}
+            yield {controls.hub_status: views.waiting("ui.hub.getting", language)}
         if work.error:
-            yield {controls.hub_status: hub_views.failure(work.error, language)}
+            yield {controls.hub_status: box_of(work.error, language)}
             return
-        hint = f'<p class="hint">{text("ui.hub.here", language)}</p>'
-        yield {controls.hub_status: hint, controls.token: "", **{p: getattr(source, n) for n, p in sources.items()}}
+        yield {
+            controls.hub_status: views.hint("ui.hub.here", language),
+            controls.token: "",
+            **{p: getattr(source, n) for n, p in sources.items()},
+        }
 
     def choose_split(
         kind: str, upload: str | None, own: str | None, before: str, name: str | None, source: str
@@ -82,7 +85,7 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], show_and
         waits = kind in ("file", "split") and not name
         hints = {"file": "ui.split.waits_file", "split": "ui.split.waits_split"}
         key = "ui.split.only_hub" if kind == "split" and source != "hub" else hints.get(kind, "")
-        hint = f'<p class="hint">{text(key, language)}</p>' if waits else gr.skip()
+        hint = views.hint(key, language) if waits else gr.skip()
         return {
             parts[VALIDATION + "kind"]: "none" if waits else kind,
             parts[VALIDATION + "name"]: None if waits or kind in ("none", "fraction") else name,

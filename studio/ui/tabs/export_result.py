@@ -47,9 +47,7 @@ class ExportResult:
                 self.repository = words.make(
                     gr.Textbox, label="ui.export.push.repository", max_lines=1, elem_id="push-repository"
                 )
-                self.token = words.make(
-                    gr.Textbox, label="ui.export.push.token", type="password", max_lines=1, elem_id="push-token"
-                )
+                self.token = words.secret("ui.export.push.token", elem_id="push-token")
                 self.public = words.make(gr.Checkbox, label="ui.export.push.public", value=False)
                 self.push = words.button("ui.export.push.go", min_width=160, elem_id="push-go")
         self._zip = downloads.Download(words, "ui.export.download", "export-file")

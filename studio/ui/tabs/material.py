@@ -17,7 +17,7 @@ from studio.material.endpoint import ConfirmationRequired, Cost, Endpoint, Endpo
 from studio.material.reading import Request, Summary
 from studio.material.rewriting import BaseModelWriter, Writer
 from studio.ui import launch, material_views, scanning, views
-from studio.ui.failures import box, message_of
+from studio.ui.failures import box_of
 from studio.ui.frame import Frame
 from studio.ui.tabs.material_review import ReviewCard, keep_rows
 from studio.ui.words import Words
@@ -27,6 +27,7 @@ SILENCES = {"auto": 0, "30m": 1800, "1h": 3600, "3h": 10_800, "12h": 43_200, "1d
 PASSAGES = 200
 """Passages that a model is asked about, unless another number is chosen."""
 _BASE, _ENDPOINT = "base", "endpoint"
+_SLOT = scanning.Slot("material")
 
 
 class MaterialCard:
@@ -108,7 +109,7 @@ class MaterialCard:
                 self.address = words.make(gr.Textbox, label="ui.material.address", max_lines=1)
                 with gr.Row():
                     self.endpoint_model = words.make(gr.Textbox, label="ui.material.endpoint_model", max_lines=1)
-                    self.key = words.make(gr.Textbox, label="ui.material.key", type="password", max_lines=1)
+                    self.key = words.secret("ui.material.key")
 
     @property
     def outputs(self) -> list[Any]:
@@ -176,15 +177,15 @@ class MaterialCard:
 
         def read_files(request: gr.Request, files: list[str] | None) -> Iterator[dict[Any, Any]]:
             if not files:
-                scanning.cancel(_session(request))
+                scanning.cancel(_SLOT.of(request))
                 yield self._render(None, "")
                 return
             wanted = Request(paths=tuple(map(Path, files)))
-            work = scanning.begin(_session(request), lambda on_progress: reading.read(wanted, on_progress).summary)
+            work = scanning.begin(_SLOT.of(request), lambda on_progress: reading.read(wanted, on_progress).summary)
             yield self._render(None, "")
-            yield from self._follow(_session(request), work, "ui.material.reading")
+            yield from self._follow(_SLOT.of(request), work, "ui.material.reading")
             if work.error:
-                report = "" if work.cancelled else box(message_of(work.error), language)
+                report = "" if work.cancelled else box_of(work.error, language)
                 yield self._render(None, report)
                 return
             yield self._render(work.result, material_views.overview(work.result, language))
@@ -223,10 +224,10 @@ class MaterialCard:
                 limit=int(limit) if asks_model and limit else None,
             )
             chosen = _writer(writer, model, endpoint, confirmed) if asks_model else None
-            work = scanning.begin(_session(request), lambda on_progress: _make(wanted, on_progress, chosen))
+            work = scanning.begin(_SLOT.of(request), lambda on_progress: _make(wanted, on_progress, chosen))
             yield {self.go: gr.update(interactive=False), self.send: gr.update(visible=False)}
             phase = "phase.rewriting" if asks_model else "ui.material.reading"
-            yield from self._follow(_session(request), work, phase)
+            yield from self._follow(_SLOT.of(request), work, phase)
             again = {self.go: gr.update(interactive=True), self.cancel: gr.update(visible=False), self.cost: None}
             if isinstance(work.error, ConfirmationRequired):
                 cost = work.error.cost
@@ -239,7 +240,7 @@ class MaterialCard:
                 yield {**again, self.report: stopped}
                 return
             if work.error:
-                yield {**again, self.report: box(message_of(work.error), language)}
+                yield {**again, self.report: box_of(work.error, language)}
                 return
             path, summary = work.result
             yield {
@@ -249,9 +250,6 @@ class MaterialCard:
                 **self.review.render(path),
                 name: str(path),
             }
-
-        def cancel(request: gr.Request) -> None:
-            scanning.cancel(_session(request))
 
         gr.on([self.files.upload, self.files.clear, self.files.delete], read_files, self.files, self.outputs)
         self.speaker.input(choose, self.speaker, self.go)
@@ -269,12 +267,8 @@ class MaterialCard:
         outputs = [*self.of_making, name, *show_file, *self.review.outputs]
         read_again(self.go.click(make_rows, [gr.State(None), *inputs], outputs), is_own=True)
         read_again(self.send.click(make_rows, [self.cost, *inputs], outputs), is_own=True)
-        self.cancel.click(cancel, None, None)
+        self.cancel.click(_SLOT.cancel, None, None)
         self.review.connect(frame, show_file, name, read_again)
-
-
-def _session(request: gr.Request) -> str:
-    return f"{request.session_hash} material"
 
 
 def _writer(writer: str, model: str, endpoint: tuple[str, ...], confirmed: Cost | None) -> Writer:

@@ -9,12 +9,14 @@ from gradio.context import Context
 
 from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.model.catalogue import ModelFacts
-from studio.ui import launch, model_views, scanning
+from studio.ui import launch, model_views, scanning, views
 from studio.ui.failures import message_of
 from studio.ui.form import Form
 from studio.ui.frame import Frame
 from studio.ui.page import view
 from studio.ui.words import Words
+
+_SLOT = scanning.Slot("model")
 
 
 class ModelChoice:
@@ -32,16 +34,7 @@ class ModelChoice:
             elem_id="model",
         )
         self.status = gr.HTML(elem_id="model-said")
-        self.token = words.make(
-            gr.Textbox,
-            label="ui.hub.token",
-            info="ui.model.token_help",
-            type="password",
-            max_lines=1,
-            visible=False,
-            elem_id="model-token",
-        )
-        """Handed to the call that needs it, and kept nowhere."""
+        self.token = words.secret("ui.hub.token", info="ui.model.token_help", visible=False, elem_id="model-token")
         with gr.Row(elem_classes="ask", elem_id="model-fetch"):
             self.progress = gr.HTML(elem_id="model-progress")
             self.fetch = words.button("ui.model.fetch", size="sm", scale=0, min_width=140, visible=False)
@@ -65,16 +58,16 @@ class ModelChoice:
             from studio.model import catalogue
 
             config = _config(model_id, revision)
-            if config is not None and config == scanning.subject(_session(request)):  # it is being fetched
+            if config is not None and config == scanning.subject(_SLOT.of(request)):  # it is being fetched
                 yield {self.progress: gr.skip()}
                 return
-            scanning.drop(_session(request))  # a fetch of the model that was chosen before
+            scanning.drop(_SLOT.of(request))  # a fetch of the model that was chosen before
             if config is None:
-                yield {self.facts: None, self.status: model_views.note("ui.model.empty", language), **_idle(None)}
+                yield {self.facts: None, self.status: views.hint("ui.model.empty", language), **_idle(None)}
                 return
             facts = catalogue.describe_here(config)
             if facts is None:
-                yield {self.status: model_views.waiting(language), **_idle(None)}
+                yield {self.status: views.waiting("ui.model.asking", language), **_idle(None)}
                 facts = catalogue.describe(config, (token or "").strip() or None)
             yield _show(facts)
 
@@ -96,17 +89,17 @@ class ModelChoice:
                     yield _show(facts)
                     return
             work = scanning.begin(
-                _session(request), lambda on_progress: _fetch(config, on_progress, clean_token), config
+                _SLOT.of(request), lambda on_progress: _fetch(config, on_progress, clean_token), config
             )
             yield {self.facts: facts, **_fetching(0.0, facts)}  # what an earlier look at the model shows is late
-            for share in scanning.follow(_session(request), work):
+            for share in scanning.follow(_SLOT.of(request), work):
                 yield _fetching(share, facts)
             if work.error is None:
                 here = catalogue.describe(config)
                 yield {**_show(here), self.token: gr.update(value="", visible=False)}
             else:
                 problem = facts.problem if work.cancelled else message_of(work.error)
-                note = model_views.note("ui.model.cancelled", language) if work.cancelled else ""
+                note = views.hint("ui.model.cancelled", language) if work.cancelled else ""
                 yield {**_show(replace(facts, problem=problem)), self.progress: note}
 
         def _show(facts: ModelFacts) -> dict[Any, Any]:
@@ -129,20 +122,13 @@ class ModelChoice:
                 self.progress: "",
             }
 
-        def cancel_pull(request: gr.Request) -> None:
-            scanning.cancel(_session(request))
-
         model_inputs = [model, revision, self.token]
         chosen = [model.change, revision.blur, revision.submit, self.token.submit, root.load]
         gr.on(chosen, describe_model, model_inputs, self.of_facts)
         root.load(offer_models, None, model)
         fetched = self.fetch.click(pull_model, [self.facts, *model_inputs], self.of_facts)
         fetched.then(offer_models, None, model)
-        self.cancel.click(cancel_pull, None, None)
-
-
-def _session(request: gr.Request) -> str:
-    return f"{request.session_hash} model"
+        self.cancel.click(_SLOT.cancel, None, None)
 
 
 def _config(model_id: str | None, revision: str | None) -> ModelConfig | None:

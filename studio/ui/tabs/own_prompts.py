@@ -14,7 +14,7 @@ from studio.compare import comparison_history
 from studio.compare.columns import CompareRequest
 from studio.compare.comparison import Comparison
 from studio.compare.comparison_history import SavedComparison
-from studio.errors import CompareError, RunError, StudioError
+from studio.errors import CompareError, StudioError
 from studio.generation import held_out
 from studio.i18n import message
 from studio.ui import comparable, compare_views, examples, jobs, polling
@@ -137,10 +137,6 @@ class OwnPrompts:
             dropped = paragraph(message("compare.note.left_out", count=left_out), language, "hint") if left_out else ""
             return {self.prompts: views.to_text(prompts), self.note: paragraph(read, language, "hint") + dropped}
 
-        def stop(run_id: str | None) -> None:
-            if run_id:
-                jobs.stop(run_id, KIND)
-
         def open_batches(run_id: str | None) -> dict[Any, Any]:
             newest = next(iter(_batches(run_id)), None)
             return {**self.render(run_id), self.kept_prompts: _text(newest) if newest else ""}
@@ -162,7 +158,7 @@ class OwnPrompts:
         every = [*self.outputs, self.prompts]
         inputs = [self.prompts, *tab.settings, *tab.columns]
         event = self.go.click(compare_all, inputs, self.outputs)
-        self.stop.click(stop, tab.run, None, concurrency_limit=None)
+        self.stop.click(jobs.stopper(KIND), tab.run, None, concurrency_limit=None)
         self.file.upload(read, self.file, [self.prompts, self.note])
         self.saved.input(reopen_batch, [tab.run, self.saved], every)
         opened = [*self.outputs, self.kept_prompts]
@@ -175,17 +171,13 @@ class OwnPrompts:
 
 
 def _batches(run_id: str | None) -> list[SavedComparison]:
-    try:
-        return comparison_history.load_all(runs.find(run_id), batch=True) if run_id else []
-    except RunError:  # its folder was taken away
-        return []
+    run = runs.try_find(run_id)
+    return comparison_history.load_all(run, batch=True) if run else []
 
 
 def _stamp(run_id: str | None) -> Any:
-    try:
-        return comparison_history.batch_stamp(runs.find(run_id)) if run_id else None
-    except RunError:
-        return None
+    run = runs.try_find(run_id)
+    return run and comparison_history.batch_stamp(run)
 
 
 def _text(batch: SavedComparison) -> str:

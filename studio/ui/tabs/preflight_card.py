@@ -21,6 +21,7 @@ from studio.ui.words import Words
 
 SETTLED = 0.3
 """Seconds that a check which nobody has asked for waits for the Data tab to begin its scan of the same rows."""
+_SLOT = scanning.Slot("before")
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,10 @@ class PreflightCard:
         self.language, self._form = words.language, form
         self.start, self.blocked = start, blocked
         with gr.Column(elem_classes="card", elem_id="before-card"):
-            with gr.Row(elem_classes="card-head", equal_height=True):
-                words.heading("ui.before.title")
-                with gr.Row(elem_classes="stepper"):
-                    self.check = words.button("ui.before.check", size="sm", min_width=96)
-                    self.measure = words.button("ui.before.measure", size="sm", min_width=96)
-                    self.cancel = words.button("ui.before.cancel", size="sm", min_width=96, visible=False)
+            with words.head("ui.before.title"):
+                self.check = words.button("ui.before.check", size="sm", min_width=96)
+                self.measure = words.button("ui.before.measure", size="sm", min_width=96)
+                self.cancel = words.button("ui.before.cancel", size="sm", min_width=96, visible=False)
             self.progress = gr.HTML(elem_id="before-progress")
             self.summary = words.empty("ui.before.none", elem_id="before")
             with words.make(gr.Accordion, label="ui.before.rate", open=False), gr.Row(elem_id="rate"):
@@ -102,7 +101,7 @@ class PreflightCard:
                 request: gr.Request, checked: Any, checking: Any, price: Any, currency: Any, base: RunConfig, *rest: Any
             ) -> Iterator[dict[Any, Any]]:
                 *values, token = rest
-                session, rate = _session(request), Rate.of(price, currency)
+                session, rate = _SLOT.of(request), Rate.of(price, currency)
                 try:
                     config = form.read(values, base)
                 except StudioError as error:
@@ -123,9 +122,6 @@ class PreflightCard:
 
             return check
 
-        def cancel(request: gr.Request) -> None:
-            scanning.cancel(_session(request))
-
         def show(verdict: Any, price: Any, currency: Any) -> dict[Any, Any]:
             return self.render(verdict, Rate.of(price, currency))
 
@@ -133,7 +129,7 @@ class PreflightCard:
         self.check.click(checker(_Check(by_hand=True)), inputs, self.outputs)
         self.measure.click(checker(_Check(measures=True, by_hand=True)), inputs, self.outputs)
         changed.then(checker(None), inputs, self.outputs, trigger_mode="multiple")
-        self.cancel.click(cancel, None, None)
+        self.cancel.click(_SLOT.cancel, None, None)
         gr.on([part.change for part in self.rate], show, [self.verdict, *self.rate], self.of_verdict)
         inputs_of_rate = [part.input for part in self.rate]
         gr.on(inputs_of_rate, lambda price, currency: [price or None, currency], self.rate, self.rate_before)
@@ -148,7 +144,7 @@ class PreflightCard:
         Where it `waits`, it does so until the form has settled and the Data tab's scan of the same rows is done, and
         fetches nothing.
         """
-        session, config, language = _session(request), check.config, self.language
+        session, config, language = _SLOT.of(request), check.config, self.language
         assert config is not None
 
         def run(on_progress: scanning.OnProgress) -> Any:
@@ -194,10 +190,6 @@ def _result(job: Any, on_progress: scanning.OnProgress) -> Any:
             job.stop()
             raise
     return job.result()
-
-
-def _session(request: gr.Request) -> str:
-    return f"{request.session_hash} before"
 
 
 def _bar(share: float | None, language: str) -> str:

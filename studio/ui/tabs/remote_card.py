@@ -52,14 +52,7 @@ class RemoteCard:
                         elem_id="remote-timeout",
                     )
                 with self._control("token"):
-                    self.token = words.make(
-                        gr.Textbox,
-                        label="ui.hub.token",
-                        info="ui.remote.token_help",
-                        type="password",
-                        max_lines=1,
-                        elem_id="remote-token",
-                    )
+                    self.token = words.secret("ui.hub.token", info="ui.remote.token_help", elem_id="remote-token")
             self.delete = words.make(gr.Checkbox, label="ui.remote.delete", elem_id="remote-delete")
             self.status = gr.HTML(elem_id="remote-said")
             self._failure("card")

@@ -20,12 +20,10 @@ class RunQueue:
         """Build the card inside the current Blocks; without a queue it is not there."""
         self.language = words.language
         with gr.Column(elem_classes="card", visible=False) as self.card:
-            with gr.Row(elem_classes="card-head", equal_height=True):
-                words.heading("ui.queue.title")
-                with gr.Row(elem_classes="stepper"):
-                    self.earlier = words.button("ui.queue.earlier", size="sm", min_width=88)
-                    self.later = words.button("ui.queue.later", size="sm", min_width=88)
-                    self.remove = words.button("ui.queue.remove", size="sm", min_width=88)
+            with words.head("ui.queue.title"):
+                self.earlier = words.button("ui.queue.earlier", size="sm", min_width=88)
+                self.later = words.button("ui.queue.later", size="sm", min_width=88)
+                self.remove = words.button("ui.queue.remove", size="sm", min_width=88)
             self.runs = words.make(
                 gr.Radio,
                 label="ui.queue.runs",

@@ -86,10 +86,8 @@ class RunsTab:
                 self.table = gr.HTML(elem_id="runs-table", js_on_load=_ASK)
                 self.sentence = gr.HTML(elem_id="runs-sentence")
             with gr.Column(elem_classes=["card", "away"], elem_id="overlay-card") as self.overlay_card:
-                with gr.Row(elem_classes="card-head", equal_height=True):
-                    words.heading("ui.runs.overlay_title")
-                    with gr.Row(elem_classes="stepper"):
-                        self.forget = words.button("ui.runs.forget", size="sm", min_width=96)
+                with words.head("ui.runs.overlay_title"):
+                    self.forget = words.button("ui.runs.forget", size="sm", min_width=96)
                 self.kind = words.make(
                     gr.Radio,
                     label="ui.runs.kind",

@@ -10,7 +10,7 @@ import gradio as gr
 
 from studio import runs
 from studio.compare.columns import Column, EvaluationRequest
-from studio.errors import CompareError, RunError
+from studio.errors import CompareError
 from studio.evaluate import evaluation_store
 from studio.evaluate.evaluation_store import Evaluation
 from studio.ui import jobs
@@ -155,12 +155,8 @@ class ScoreTab:
         def sort(order: Order, evaluation: Evaluation | None) -> str:
             return views.rows(evaluation, order, language)
 
-        def stop(run_id: str | None) -> None:
-            if run_id:
-                jobs.stop(run_id, KIND)
-
         measured = self.go.click(measure, [self.order, self.limit, *head.settings], self.outputs)
-        self.stop.click(stop, head.run, None, concurrency_limit=None)
+        self.stop.click(jobs.stopper(KIND), head.run, None, concurrency_limit=None)
         self.order.input(sort, [self.order, self.evaluation], self.rows)
         return measured
 
@@ -169,17 +165,12 @@ def stamp(run_id: str | None, column: Column, known: Stamp | None, request: gr.R
     """Return how the newest evaluation stands; as it is `known` while it streams into this session anyway."""
     if run_id is None or jobs.busy(request, _streaming(run_id)):
         return known
-    try:
-        return column, evaluation_store.stamp(runs.find(run_id))
-    except RunError:
-        return known
+    run = runs.try_find(run_id)
+    return (column, evaluation_store.stamp(run)) if run else known
 
 
 def _on_disk(run_id: str | None, column: Column) -> tuple[Evaluation | None, Stamp | None, list[Column]]:
-    try:
-        run = runs.find(run_id) if run_id else None
-    except RunError:  # its folder was taken away
-        run = None
+    run = runs.try_find(run_id)
     if run is None:
         return None, None, []
     column_stamp = column, evaluation_store.stamp(run)  # first: what comes in between is news the next time

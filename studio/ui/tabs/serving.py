@@ -9,6 +9,7 @@ from studio.errors import ExportError
 from studio.i18n import text
 from studio.ui import export_views, serving
 from studio.ui.compare_views import COPY
+from studio.ui.views import hint
 from studio.ui.words import Words
 
 PORT = 8000
@@ -70,7 +71,7 @@ def state(server: Any, language: str) -> str:
     from studio.serve import vllm
 
     if server is None:
-        return f'<p class="hint">{html.escape(text("ui.serve.off", language))}</p>'
+        return hint("ui.serve.off", language)
     models = server.engine.catalogue
     names = ", ".join(f"<code>{html.escape(name)}</code>" for name in models.listed)
     return "".join(

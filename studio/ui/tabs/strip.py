@@ -12,9 +12,6 @@ from studio.ui.frame import Frame
 from studio.ui.strip_views import Place
 from studio.ui.words import Words
 
-AT_FIRST = (None, None)
-"""The values of `StripCard.place` on a new page."""
-
 
 class StripCard:
     """The card's components that handlers read or change."""

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from studio import runs
-from studio.errors import CompareError, RunError, StudioError
+from studio.errors import CompareError, StudioError
 from studio.journal import Journal
 from studio.style import style_store, votes
 from studio.style.report import StyleReport
@@ -53,7 +53,7 @@ class StyleCard:
         return {**self._show(run_id, checkpoint, strength), **self._buttons(run_id), self.progress: ""}
 
     def _show(self, run_id: str | None, checkpoint: str | None, strength: float | None) -> dict[Any, Any]:
-        run, column = _run(run_id), column_at(checkpoint, strength)
+        run, column = runs.try_find(run_id), column_at(checkpoint, strength)
         report = style_store.measured_at(run, column) if run else None
         if run and report:
             report = votes.with_current_votes(run, report)
@@ -108,10 +108,6 @@ class StyleCard:
                 return
             yield self.render(run_id, checkpoint, strength)
 
-        def stop(run_id: str | None) -> None:
-            if run_id:
-                jobs.stop(run_id, KIND)
-
         def find(request: gr.Request, run_id: str | None, *at: Any) -> str:
             return f"{run_id} {at} {_stamp(run_id)} {bool(run_id) and jobs.busy(run_id, KIND)}"
 
@@ -120,7 +116,7 @@ class StyleCard:
             return {**self._buttons(run_id), **self._show(run_id, checkpoint, strength)}
 
         measured = self.go.click(measure, [self.curve, *head.settings], self.outputs)
-        self.stop.click(stop, head.run, None, concurrency_limit=None)
+        self.stop.click(jobs.stopper(KIND), head.run, None, concurrency_limit=None)
         self.connect_strength(head.strength)
         self.copy.click(None, None, None, js=_COPY)
         at = [head.run, head.checkpoint, head.strength]
@@ -129,14 +125,7 @@ class StyleCard:
         return polling.Watch(find, at, show, at, self.outputs)
 
 
-def _run(run_id: str | None) -> runs.Run | None:
-    try:
-        return runs.find(run_id) if run_id else None
-    except RunError:  # its folder was taken away
-        return None
-
-
 def _stamp(run_id: str | None) -> Any:
     """Return what changes with every report and every vote."""
-    run = _run(run_id)
+    run = runs.try_find(run_id)
     return run and (style_store.stamp(run), Journal(run.path / "compare" / "votes.jsonl").stamp)

@@ -19,6 +19,8 @@ from studio.ui.frame import Frame
 from studio.ui.page import view
 from studio.ui.words import Words
 
+_SLOT = scanning.Slot("suggest")
+
 
 @dataclass(frozen=True)
 class _Search:
@@ -35,11 +37,9 @@ class SuggestCard:
     def __init__(self, words: Words):
         """Build the card inside the current Blocks."""
         self.language = words.language
-        with gr.Row(elem_classes="card-head", equal_height=True):
-            words.heading("ui.recipe.title")
-            with gr.Row(elem_classes="stepper"):
-                self.ask = words.button("ui.suggest.ask", size="sm", min_width=96, elem_id="suggest")
-                self.cancel = words.button("ui.before.cancel", size="sm", min_width=96, visible=False)
+        with words.head("ui.recipe.title"):
+            self.ask = words.button("ui.suggest.ask", size="sm", min_width=96, elem_id="suggest")
+            self.cancel = words.button("ui.before.cancel", size="sm", min_width=96, visible=False)
         with gr.Column(elem_classes="inner", elem_id="suggestions", visible=False) as self.panel:
             self.status = gr.HTML(elem_id="suggest-said")
             self.chosen = words.make(
@@ -120,7 +120,7 @@ class SuggestCard:
             *values: Any,
         ) -> Iterator[dict[Any, Any]]:
             """Ask again for the form as it is now, while suggestions are looked for or shown; not once applied."""
-            running = scanning.subject(_session(request))
+            running = scanning.subject(_SLOT.of(request))
             if running is None and (advice is None or before is not None):
                 yield {self.status: gr.skip()}
                 return
@@ -141,7 +141,7 @@ class SuggestCard:
 
             Rows of the Hub that are not here are only got with `fetch`.
             """
-            session = _session(request)
+            session = _SLOT.of(request)
             try:
                 config = form.read(values, base)
             except StudioError as error:
@@ -166,7 +166,7 @@ class SuggestCard:
         def apply(request: gr.Request, advice: Any, chosen: list[str], base: RunConfig, *values: Any) -> dict[Any, Any]:
             if not isinstance(advice, Advice):
                 return {self.status: gr.skip()}
-            scanning.drop(_session(request))  # what is looked for by itself would take the place of what is applied
+            scanning.drop(_SLOT.of(request))  # what is looked for by itself would take the place of what is applied
             before = form.read(values, base)
             config = before.with_settings(advice.settings(chosen))
             return {
@@ -185,17 +185,14 @@ class SuggestCard:
                 return {self.status: gr.skip()}
             return {**fill(before), **self.render(advice, ()), self.before: None, self.undo: gr.update(visible=False)}
 
-        def cancel(request: gr.Request) -> None:
-            scanning.cancel(_session(request))
-
         def close(request: gr.Request) -> dict[Any, Any]:
-            scanning.drop(_session(request))
+            scanning.drop(_SLOT.of(request))
             return {**self._busy(False), **self._closed()}
 
         listed = [self.advice, self.config_of_advice, self.before, self.chosen, frame.base, *form.components]
         self.ask.click(ask, frame.config_inputs, self.outputs)
         changed.then(keep_up, listed, self.outputs, trigger_mode="multiple")
-        self.cancel.click(cancel, None, None)
+        self.cancel.click(_SLOT.cancel, None, None)
         whole = [*filled, *self.outputs]
         inputs = [self.advice, self.chosen, frame.base, *form.components]
         self.apply.click(apply, inputs, whole)
@@ -212,7 +209,3 @@ def _suggest(config: RunConfig, fetch: bool, on_progress: scanning.OnProgress) -
     if not (fetch or source.is_local(config.data)):
         return message("ui.before.no_data")
     return suggest.suggest(config, gpu.thread().free_memory(), on_progress)
-
-
-def _session(request: gr.Request) -> str:
-    return f"{request.session_hash} suggest"

@@ -28,16 +28,14 @@ class TrainTab:
         """Build the tab inside the current Blocks."""
         self.language = words.language
         with gr.Column(elem_classes="card", elem_id="run-card"):
-            with gr.Row(elem_classes="card-head", equal_height=True):
-                words.heading("ui.train.title")
-                with gr.Row(elem_classes="stepper"):
-                    self.try_now = words.button("ui.train.try", visible=False, min_width=96)
-                    self.go_on = words.button("ui.train.continue", visible=False, min_width=200)
-                    self.export = words.button("ui.train.export", visible=False, min_width=96)
-                    self.resume = words.button("ui.train.resume", visible=False, min_width=96)
-                    self.start = words.button("ui.train.start", variant="primary", min_width=120)
-                    self.pause = words.button("ui.train.pause", visible=False, min_width=96)
-                    self.stopping = StoppingCard(words)
+            with words.head("ui.train.title"):
+                self.try_now = words.button("ui.train.try", visible=False, min_width=96)
+                self.go_on = words.button("ui.train.continue", visible=False, min_width=200)
+                self.export = words.button("ui.train.export", visible=False, min_width=96)
+                self.resume = words.button("ui.train.resume", visible=False, min_width=96)
+                self.start = words.button("ui.train.start", variant="primary", min_width=120)
+                self.pause = words.button("ui.train.pause", visible=False, min_width=96)
+                self.stopping = StoppingCard(words)
             self.stopping.build_question(words)
             self.status = words.empty("ui.status.none", elem_id="status")
             self.failure = gr.HTML(elem_id="failure")

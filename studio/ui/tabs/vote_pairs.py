@@ -71,11 +71,7 @@ class VotePairsCard:
                 raise
             yield state(views.making(progress, language), busy=False)
 
-        def stop(run_id: str | None) -> None:
-            if run_id:
-                jobs.stop(run_id, KIND)
-
         inputs = [self.prompts, self.seeds, *head.settings]
         making = self.go.click(make, inputs, outputs)
-        self.stop.click(stop, head.run, None, concurrency_limit=None)
+        self.stop.click(jobs.stopper(KIND), head.run, None, concurrency_limit=None)
         return making
