@@ -59,6 +59,14 @@ def browser_state(default: Any, key: str) -> gr.BrowserState:
     return state
 
 
+def components(card: Any) -> list[Any]:
+    """Return the components of a card, in the order in which they became its attributes: what its events may change."""
+    values = [[value] if isinstance(value, Block) else value for value in vars(card).values()]
+    parts = [list(value.values()) if isinstance(value, dict) else value for value in values]
+    every = [each for part in parts if isinstance(part, list | tuple) for each in part]
+    return list(dict.fromkeys(each for each in every if isinstance(each, Block)))
+
+
 @dataclass
 class _Call:
     """One call of a handler."""

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from studio.errors import RunError
 from studio.ui import failures, launch
-from studio.ui.page import Page, view
+from studio.ui.page import Page, components, view
 
 
 class App:
@@ -257,3 +257,14 @@ def test_every_handler_shows_its_failure_in_the_language_of_its_page(monkeypatch
     assert [first.fn(), *generator.fn(), korean.fn()] == [gr.skip(), "begun", gr.skip(), gr.skip()]
     assert shown == [("errors.run.none", "en"), ("errors.run.none", "en"), ("errors.run.none", "ko")]
     assert (generator.concurrency_limit, korean.trigger_mode) == (None, "always_last")
+
+
+def test_a_card_may_change_its_own_components_and_no_others():
+    with gr.Blocks():
+        one, two, three = gr.HTML(), gr.State(None), gr.Button()
+
+        class Card:
+            def __init__(self) -> None:
+                self.language, self.one, self.buttons, self.again = "en", one, {"three": three}, [one, two]
+
+    assert components(Card()) == [one, three, two]

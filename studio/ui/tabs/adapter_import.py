@@ -13,6 +13,7 @@ from studio.errors import CompareError
 from studio.model import uploaded_adapters
 from studio.ui import adapter_import_views, scanning, views
 from studio.ui.failures import box_of
+from studio.ui.page import components
 from studio.ui.words import Words
 
 FILE_TYPES = [".zip", ".json", ".safetensors", ".jinja"]
@@ -23,7 +24,6 @@ class AdapterImport:
     """The controls, in a fold of their own."""
 
     def __init__(self, words: Words):
-        """Build the fold inside the current card."""
         self.language = words.language
         with words.make(gr.Accordion, label="ui.outside.title", open=False, elem_id="outside") as self.fold:
             with gr.Row(elem_classes="ask"):
@@ -58,11 +58,7 @@ class AdapterImport:
             self.status = words.hint("ui.outside.hint", elem_id="outside-said")
         self.column = gr.State(None)
         """What has arrived or gone last, as a column names it; None when nothing has."""
-
-    @property
-    def of_arrival(self) -> list[Any]:
-        """What changes while something arrives."""
-        return [self.status, self.token, self.fetch, self.cancel, self.files, self.saved, self.remove, self.column]
+        self.outputs = components(self)
 
     def connect(
         self,
@@ -161,8 +157,8 @@ class AdapterImport:
         self.fold.expand(_offer, None, [self.saved, self.remove])
         fetch_inputs = [run, self.same_base, self.named, self.token]
         arrivals = [
-            gr.on([self.fetch.click, self.named.submit, self.token.submit], fetch, fetch_inputs, self.of_arrival),
-            self.files.upload(upload, [run, self.same_base, self.files], self.of_arrival),
+            gr.on([self.fetch.click, self.named.submit, self.token.submit], fetch, fetch_inputs, self.outputs),
+            self.files.upload(upload, [run, self.same_base, self.files], self.outputs),
         ]
         for event in arrivals:
             event.then(

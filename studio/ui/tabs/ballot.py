@@ -45,7 +45,6 @@ class BallotTab:
     """The tab's components."""
 
     def __init__(self, words: Words):
-        """Build the vote inside the current tab."""
         self.language = words.language
         with gr.Column(elem_classes="card"):
             words.paragraph("ui.vote.about")

@@ -17,7 +17,6 @@ class CardMaker:
     """The controls that make a card."""
 
     def __init__(self, words: Words):
-        """Build the controls inside the current row."""
         self.language = words.language
         self.kind = words.make(
             gr.Dropdown,

@@ -55,7 +55,6 @@ class Views:
     """All views of the tab."""
 
     def __init__(self, words: Words):
-        """Build all views inside the current tab."""
         self.answers = compare.CompareTab(words)
         with gr.Tabs(elem_id="compare-tabs"):
             with words.make(gr.Tab, label="ui.compare.tabs.answers", id="answers"):

@@ -30,7 +30,6 @@ class Curves:
     """The card's components."""
 
     def __init__(self, words: Words):
-        """Build the card inside the current Blocks."""
         self.language = words.language
         settings = Settings()
         with gr.Column(elem_classes="card"):

@@ -134,7 +134,6 @@ class Row:
     """One row, as it is and as the model sees it."""
 
     def __init__(self, words: Words):
-        """Build the card inside the current Blocks."""
         with gr.Column(elem_classes="card", elem_id="row-card"):
             with words.head("ui.preview.title", "steps"):
                 self.previous = words.button("ui.preview.previous", size="sm", min_width=40)

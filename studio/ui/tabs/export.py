@@ -19,7 +19,7 @@ from studio.ui import export_views as page
 from studio.ui.exporting import ExportState
 from studio.ui.following import Following
 from studio.ui.frame import Frame
-from studio.ui.page import view
+from studio.ui.page import components, view
 from studio.ui.runs_views import RunsQuery
 from studio.ui.tabs.card_comparisons import CardComparisons
 from studio.ui.tabs.export_result import ExportResult, run_of
@@ -83,7 +83,6 @@ class ExportTab:
     """The tab: what is to be exported, and the card of what was."""
 
     def __init__(self, words: Words):
-        """Build the tab inside the current Blocks."""
         self.language = words.language
         with gr.Column(elem_classes="card"):
             words.heading("ui.export.title")
@@ -132,13 +131,7 @@ class ExportTab:
         self.state = gr.State(None)
         """What this session has on the screen (`ExportSeen`); None before the tab was looked at."""
         self.chosen = [self.run, self.kind, self.precision]
-
-    @property
-    def outputs(self) -> list[Any]:
-        """Everything that a look at the exports may change."""
-        chosen = [self.timer, self.state, self.run, self.facts, self.kind, self.title, self.holds]
-        form = [self.precision, self.strength, self.verify, self.go, self.stop, self.why, self.progress]
-        return [*chosen, *form, *self.result.outputs]
+        self.outputs = [*components(self), *self.result.outputs]
 
     def _progress(self, now: ExportSeen) -> dict[Any, Any]:
         """Return what shows how an export goes on, and nothing else."""

@@ -21,6 +21,7 @@ from studio.runs import Run, metadata
 from studio.ui import downloads, exporting, launch
 from studio.ui import export_views as page
 from studio.ui.compare_views import COPY
+from studio.ui.page import components
 from studio.ui.runs_views import size
 from studio.ui.words import Words
 
@@ -29,7 +30,6 @@ class ExportResult:
     """Shows the export of a run and a kind; it is away where there is none."""
 
     def __init__(self, words: Words):
-        """Build the card inside the current Blocks."""
         self.language = words.language
         with gr.Column(elem_classes=["card", "away"], elem_id="export-result") as self.card:
             words.heading("ui.export.there")
@@ -51,12 +51,7 @@ class ExportResult:
                 self.public = words.make(gr.Checkbox, label="ui.export.push.public", value=False)
                 self.push = words.button("ui.export.push.go", min_width=160, elem_id="push-go")
         self._zip = downloads.Download(words, "ui.export.download", "export-file")
-
-    @property
-    def outputs(self) -> list[Any]:
-        """What changes with the export that lies there."""
-        results = [self.card, self.verified, self.check, self.files, self.download, self.packing, self.usage]
-        return [*results, self.hub, self.push]
+        self.outputs = components(self)
 
     def render(
         self, run: Run | None, export: SavedExport | None, is_running: bool, is_checking: bool

@@ -23,7 +23,6 @@ class Log:
     """The card's components."""
 
     def __init__(self, words: Words):
-        """Build the card inside the current Blocks."""
         self.language = words.language
         settings = Filter()
         with gr.Column(elem_classes="card"), words.fold("ui.log.title"):

@@ -34,7 +34,6 @@ class MaterialCard:
     """Makes rows of files that are no rows yet."""
 
     def __init__(self, words: Words):
-        """Build the part of the card inside the current one."""
         self.language = words.language
         with words.make(gr.Accordion, label="ui.material.title", open=False):
             words.hint("ui.material.about")

@@ -15,6 +15,7 @@ from studio.material import review as reviewing
 from studio.material.review import Review
 from studio.ui import launch, material_views, uploads
 from studio.ui.frame import Frame
+from studio.ui.page import components
 from studio.ui.words import Words
 
 CARDS = 5
@@ -41,7 +42,6 @@ class ReviewCard:
     """Shows the rows, and what was decided about them."""
 
     def __init__(self, words: Words):
-        """Build the part of the card inside the current one."""
         self.language = words.language
         self.open = words.button("ui.review.open", size="sm")
         self.path, self.first, self.editing = gr.State(None), gr.State(1), gr.State(None)
@@ -58,12 +58,7 @@ class ReviewCard:
                 self.following = words.button("ui.review.following", size="sm", min_width=96)
                 self.undo = words.button("ui.review.undo", size="sm", min_width=96)
             self.use = words.button("ui.review.use", min_width=140)
-
-    @property
-    def outputs(self) -> list[Any]:
-        """What changes with every step."""
-        states = [self.path, self.first, self.editing]
-        return [*states, self.panel, self.counts, self.cards, self.editor, self.text, self.previous, self.following]
+        self.outputs = components(self)
 
     def render(self, path: Path | None, first: int = 1, editing: int | None = None) -> dict[Any, Any]:
         """Return what shows the rows of a file from one row on; `editing` is the row whose text is open.

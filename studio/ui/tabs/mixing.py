@@ -30,7 +30,6 @@ class MixEditor:
     """The parts of a mix, visible while a column is one."""
 
     def __init__(self, words: Words):
-        """Build the editor inside the current tab."""
         self.language = words.language
         self.adapters: list[gr.Dropdown] = []
         self.weights: list[gr.Slider] = []

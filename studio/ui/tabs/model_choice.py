@@ -13,7 +13,7 @@ from studio.ui import launch, model_views, scanning, views
 from studio.ui.failures import message_of
 from studio.ui.form import Form
 from studio.ui.frame import Frame
-from studio.ui.page import view
+from studio.ui.page import components, view
 from studio.ui.words import Words
 
 _SLOT = scanning.Slot("model")
@@ -40,11 +40,7 @@ class ModelChoice:
             self.fetch = words.button("ui.model.fetch", size="sm", scale=0, min_width=140, visible=False)
             self.cancel = words.button("ui.model.cancel", size="sm", scale=0, min_width=96, visible=False)
         self.facts = gr.State(None)
-
-    @property
-    def of_facts(self) -> list[Any]:
-        """What changes with the model that is chosen."""
-        return [self.facts, self.status, self.token, self.progress, self.fetch, self.cancel]
+        self.outputs = components(self)
 
     def connect(self, frame: Frame) -> None:
         """Connect the events; the Hub is asked when the choice has changed, not at each keystroke."""
@@ -124,9 +120,9 @@ class ModelChoice:
 
         model_inputs = [model, revision, self.token]
         chosen = [model.change, revision.blur, revision.submit, self.token.submit, root.load]
-        gr.on(chosen, describe_model, model_inputs, self.of_facts)
+        gr.on(chosen, describe_model, model_inputs, self.outputs)
         root.load(offer_models, None, model)
-        fetched = self.fetch.click(pull_model, [self.facts, *model_inputs], self.of_facts)
+        fetched = self.fetch.click(pull_model, [self.facts, *model_inputs], self.outputs)
         fetched.then(offer_models, None, model)
         self.cancel.click(_SLOT.cancel, None, None)
 

@@ -20,7 +20,7 @@ from studio.i18n import message
 from studio.ui import comparable, compare_views, examples, jobs, polling
 from studio.ui import own_prompts_views as views
 from studio.ui.failures import box
-from studio.ui.page import view
+from studio.ui.page import components, view
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.tabs.compare_events import read_request
 from studio.ui.views import paragraph
@@ -36,7 +36,6 @@ class OwnPrompts:
     """Compares the columns of the tab on a list of prompts."""
 
     def __init__(self, words: Words):
-        """Build the card inside the current tab."""
         self.language = words.language
         with gr.Column(elem_classes="card"), gr.Row(elem_classes="ask"):
             self.prompts = words.make(
@@ -70,7 +69,7 @@ class OwnPrompts:
         """The id of the batch in the table."""
         self.kept_prompts = gr.Textbox(visible=False)
         """The prompts of the run's newest batch, one a line: what an empty list is filled with."""
-        self.outputs = [self.go, self.stop, self.progress, self.note, self.saved, self.table, self.proof, self.batch]
+        self.outputs = components(self)
 
     def render(self, run_id: str | None, chosen: str | None = None) -> dict[Any, Any]:
         """Return what shows a run's chosen batch, or else its newest one, and whether one is answered now."""
@@ -155,18 +154,16 @@ class OwnPrompts:
             del updates[self.note]  # what was said of this page's own list stays
             return updates
 
-        every = [*self.outputs, self.prompts]
         inputs = [self.prompts, *tab.settings, *tab.columns]
         event = self.go.click(compare_all, inputs, self.outputs)
         self.stop.click(jobs.stopper(KIND), tab.run, None, concurrency_limit=None)
         self.file.upload(read, self.file, [self.prompts, self.note])
-        self.saved.input(reopen_batch, [tab.run, self.saved], every)
-        opened = [*self.outputs, self.kept_prompts]
-        tab.run.change(open_batches, tab.run, opened, cancels=[event]).then(
+        self.saved.input(reopen_batch, [tab.run, self.saved], self.outputs)
+        tab.run.change(open_batches, tab.run, self.outputs, cancels=[event]).then(
             None, [self.kept_prompts, self.prompts], self.prompts, js=_UNLESS_WRITTEN
         )
         return event, polling.Watch(
-            lambda request, run_id: find(run_id), [tab.run], show, [tab.run, self.batch], every[:-1]
+            lambda request, run_id: find(run_id), [tab.run], show, [tab.run, self.batch], self.outputs
         )
 
 

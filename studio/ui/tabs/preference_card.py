@@ -7,7 +7,7 @@ import gradio as gr
 from studio import runs
 from studio.runs import metadata
 from studio.ui import ballot_views as views
-from studio.ui.page import view
+from studio.ui.page import components, view
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.words import Words
 
@@ -16,7 +16,6 @@ class PreferenceCard:
     """Counts the judgements on the run that the head of the tab names, and starts a run on them."""
 
     def __init__(self, words: Words):
-        """Build the card inside the current Blocks."""
         self.language = words.language
         with gr.Column(elem_classes="card", elem_id="preference-card") as self.column:
             with gr.Row(elem_classes="card-head"):
@@ -27,11 +26,7 @@ class PreferenceCard:
             self.of_run = gr.State(None)
             """The run whose judgements were counted."""
             self.start = words.button("ui.prefer.start", variant="primary", visible=False, elem_id="train-on-votes")
-
-    @property
-    def outputs(self) -> list[Any]:
-        """What the card's events change."""
-        return [self.counted, self.start, self.of_run]
+        self.outputs = components(self)
 
     def connect(self, head: CompareTab) -> None:
         """Connect the buttons to the run that is chosen."""

@@ -21,7 +21,6 @@ class PromptEditor:
     """A text box with the prompt of a run, visible while a column is the prompted base."""
 
     def __init__(self, words: Words):
-        """Build the editor inside the current tab."""
         self.language = words.language
         with gr.Column(visible=False, elem_id="prompted-base") as self.row:
             self.text = words.make(

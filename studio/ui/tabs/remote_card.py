@@ -14,7 +14,7 @@ from studio.ui import remote_views
 from studio.ui.failures import box
 from studio.ui.following import follow
 from studio.ui.frame import Frame
-from studio.ui.page import view
+from studio.ui.page import components, view
 from studio.ui.words import Words
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class RemoteCard:
                 self.ask = words.button("ui.remote.ask", min_width=140, elem_id="remote-ask")
                 self.start = words.button("ui.remote.start", interactive=False, min_width=200, elem_id="remote-start")
         self.offers = gr.State(None)
+        self.outputs = components(self)
 
     @contextmanager
     def _control(self, name: str) -> Iterator[None]:
@@ -70,11 +71,6 @@ class RemoteCard:
 
     def _failure(self, name: str) -> None:
         self.failures[name] = gr.HTML(elem_id=f"remote-{name}-failure", elem_classes="at-control")
-
-    @property
-    def outputs(self) -> list[Any]:
-        """What changes with the price, and with what is wrong."""
-        return [self.offers, self.flavor, self.status, self.start, *self.failures.values()]
 
     def render(self, offers: "Offers | None", flavor: str, timeout: str) -> dict[Any, Any]:
         """Return what shows the price of the choice, by offers that are known; raises RunError for a wrong choice."""
@@ -157,7 +153,7 @@ class RemoteCard:
             [self.flavor.input, self.timeout.change],
             at_control(ask_again),
             [self.offers, self.flavor, self.timeout],
-            self.outputs[1:],
+            self.outputs,
         )
         self.token.change(forget, None, self.outputs)
         started = [self.offers, *inputs, self.delete, *looks]

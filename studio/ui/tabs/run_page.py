@@ -18,6 +18,7 @@ from studio.ui import comparable, curve_views, launch, log_views, reading_views,
 from studio.ui import following as follow
 from studio.ui import run_page_views as views
 from studio.ui.frame import Frame
+from studio.ui.page import components
 from studio.ui.runs_views import RunsQuery, RunsSession, current_query, size
 from studio.ui.tabs import sweeps
 from studio.ui.tabs.compare import CompareTab
@@ -40,7 +41,6 @@ class RunPage:
     """The page, in the place of the list while a run is open."""
 
     def __init__(self, words: Words):
-        """Build the page inside the current Blocks."""
         self.language = words.language
         self.back = words.button("ui.runs.back", size="sm", elem_id="runs-back")
         with gr.Column(elem_classes="card"):
@@ -85,14 +85,7 @@ class RunPage:
                         words.paragraph("ui.runs.clean_sure")
                         self.clean_now = words.button("ui.runs.clean_now", size="sm", scale=0, min_width=96)
                         self.clean_not = words.button("ui.runs.clean_not", size="sm", scale=0, min_width=96)
-
-    @property
-    def outputs(self) -> list[Any]:
-        """What news of the run may change."""
-        buttons = [self.compare, self.export, self.train, self.resume, self.delete, self.clone, self.clean]
-        views = [self.head, self.wrong, self.why, self.loss, self.results, self.settings, self.choices, self.log]
-        fields = [self.chart, self.name, self.note, self.published, self.sure]
-        return [*buttons, *views, self.rests, self.disk, self.spare, *fields]
+        self.outputs = components(self)
 
     def render(self, summary: Summary) -> dict[Any, Any]:
         """Return what shows a run, of which a chart is `Drawn`."""

@@ -10,6 +10,7 @@ from studio.errors import RunError
 from studio.ui import views
 from studio.ui.following import Following
 from studio.ui.frame import Frame
+from studio.ui.page import components
 from studio.ui.words import Words
 
 
@@ -31,11 +32,7 @@ class RunQueue:
                 choices=[],
                 elem_id="queue",
             )
-
-    @property
-    def of_queue(self) -> list[Any]:
-        """What changes with the queue."""
-        return [self.card, self.runs, self.earlier, self.later, self.remove]
+        self.outputs = components(self)
 
     def render(self, following: Following, chosen: str | None) -> dict[Any, Any]:
         """Return what shows the queue, with `chosen` still chosen if it waits."""
@@ -74,9 +71,9 @@ class RunQueue:
             return {self.remove: gr.update(interactive=False)}
 
         queue_inputs = [frame.following, self.runs]
-        self.earlier.click(mover(-1), queue_inputs, self.of_queue)
-        self.later.click(mover(1), queue_inputs, self.of_queue)
-        self.remove.click(remove, queue_inputs, self.of_queue)
+        self.earlier.click(mover(-1), queue_inputs, self.outputs)
+        self.later.click(mover(1), queue_inputs, self.outputs)
+        self.remove.click(remove, queue_inputs, self.outputs)
 
 
 def in_order(waiting: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ from studio.ui import overlay_views, polling, run_reader, runs_views, views
 from studio.ui.curve_views import TRAIN, VALIDATION
 from studio.ui.failures import warn
 from studio.ui.overlay_views import LETTERS, Laid
-from studio.ui.page import browser_state, view
+from studio.ui.page import browser_state, components, view
 from studio.ui.runs_views import MOST_CHOSEN, MOST_ROWS, RunsQuery, RunsSession, current_query, size
 from studio.ui.tabs.curves import line_plot
 from studio.ui.tabs.run_page import Drawn, RunPage
@@ -58,7 +58,6 @@ class RunsTab:
     """The tab: the list, or the page of the run that is open."""
 
     def __init__(self, words: Words):
-        """Build the tab inside the current Blocks."""
         self.language = words.language
         with gr.Column(elem_id="runs-list") as self.list:
             self.sweeps = SweepCard(words, _ASK)
@@ -116,15 +115,7 @@ class RunsTab:
         self.session = gr.State(None)
         """What this session has on the screen (`RunsSession`)."""
         self.timer = gr.Timer(EVERY, active=False)
-
-    @property
-    def outputs(self) -> list[Any]:
-        """Everything that news of the runs may change."""
-        columns = [self.list, self.page_column, self.undo_row, self.overlay_card, self.empty_sure]
-        filters = [self.query, self.state, self.empty, self.timer, self.overlay]
-        views = [self.undone, self.table, self.sentence, self.legend, self.overlay_told, self.differences]
-        rest = [self.trash, self.empty_told, *self.sweeps.outputs, *self.page.outputs]
-        return [self.saved_query, self.session, *columns, *filters, *views, *rest]
+        self.outputs = [*components(self), *self.sweeps.outputs, *self.page.outputs]
 
     def updates(self, query: RunsQuery, kind: str, session: RunsSession | None) -> dict[Any, Any]:
         """Return what has changed since the `session` was drawn (None for all of it); empty without news."""

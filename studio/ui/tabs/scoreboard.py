@@ -15,6 +15,7 @@ from studio.evaluate import evaluation_store
 from studio.evaluate.evaluation_store import Evaluation
 from studio.ui import jobs
 from studio.ui import scoreboard_views as views
+from studio.ui.page import components
 from studio.ui.scoreboard_views import Order
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.tabs.compare_events import after, settings_of
@@ -30,7 +31,6 @@ class ScoreTab:
     """The tab's components."""
 
     def __init__(self, words: Words):
-        """Build the scoreboard inside the current tab."""
         self.language = words.language
         with gr.Column(elem_classes="card"):
             words.paragraph("ui.score.about")
@@ -73,12 +73,7 @@ class ScoreTab:
         """The evaluation whose answers are voted on and read; None before the first."""
         self.stamp = gr.State(None)
         """Of which column the newest evaluation is shown, and how that stood on disk; None before the first."""
-
-    @property
-    def outputs(self) -> list[Any]:
-        """What shows an evaluation."""
-        measures = [self.sentence, self.measures, self.forgetting_title, self.forgetting]
-        return [self.progress, *measures, self.unit, self.rows, self.go, self.stop, self.evaluation, self.stamp]
+        self.outputs = components(self)
 
     def render(self, evaluation: Evaluation | None, order: Order, is_running: bool) -> dict[Any, Any]:
         """Return what shows an evaluation in an order and a language; nothing is measured."""

@@ -19,7 +19,6 @@ class ServingCard:
     """The switch, and what serves."""
 
     def __init__(self, words: Words):
-        """Build the card inside the current Blocks."""
         self.language = words.language
         with gr.Column(elem_classes="card", elem_id="serving"), words.fold("ui.serve.title"):
             words.paragraph("ui.serve.about")

@@ -38,7 +38,6 @@ class SettingsText:
     """The components."""
 
     def __init__(self, words: Words):
-        """Build both accordions inside the current Blocks."""
         self.language = words.language
         with words.make(gr.Accordion, label="ui.recipe.yaml", open=False):
             self.text = words.make(

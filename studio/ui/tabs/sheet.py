@@ -12,6 +12,7 @@ from studio.evaluate.human_reading import MAX_NOTE_CHARACTERS, Sheet
 from studio.journal import digest
 from studio.ui import ballot_views as views
 from studio.ui import downloads
+from studio.ui.page import components
 from studio.ui.scoreboard_views import measured_at
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.vote_state import pairs_of
@@ -24,7 +25,6 @@ class SheetTab:
     """The tab's components."""
 
     def __init__(self, words: Words):
-        """Build the sheet inside the current tab."""
         self.language = words.language
         with gr.Column(elem_classes="card"):
             words.paragraph("ui.sheet.about")
@@ -61,12 +61,7 @@ class SheetTab:
             self._file = downloads.Download(words, "ui.sheet.export", "sheet-file")
         self.item = gr.State(None)
         """The answer on the screen: the pair's id and the side; None for none."""
-
-    @property
-    def outputs(self) -> list[Any]:
-        """What changes with every answer."""
-        parts = [self.progress, self.answer, self.natural, self.wrong, self.note]
-        return [*parts, self.begin, self.save, self.export, self.item]
+        self.outputs = components(self)
 
     def render(self, run_id: str | None, evaluation: Evaluation | None, reader: str, started: bool) -> dict[Any, Any]:
         """Return what shows the next answer to read, in a language."""

@@ -17,7 +17,6 @@ class StripCard:
     """The card's components that handlers read or change."""
 
     def __init__(self, words: Words):
-        """Build the card inside the current Blocks."""
         self.language = words.language
         with gr.Column(elem_classes="card", elem_id="strip"):
             words.heading("ui.strip.title")

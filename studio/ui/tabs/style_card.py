@@ -16,7 +16,7 @@ from studio.style.report import StyleReport
 from studio.style.request import StyleProgress, StyleRequest
 from studio.ui import jobs, polling, style_views
 from studio.ui.failures import box
-from studio.ui.page import view
+from studio.ui.page import components, view
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.tabs.compare_events import after, column_at, settings_of
 from studio.ui.words import Words
@@ -31,7 +31,6 @@ class StyleCard:
     """Measures the style of the adapter that the head of the tab names."""
 
     def __init__(self, words: Words):
-        """Build the card inside the current Blocks."""
         self.language = words.language
         with gr.Column(elem_classes="card", elem_id="style-card"):
             words.heading("ui.style.title")
@@ -46,7 +45,7 @@ class StyleCard:
                 self.use = gr.Button(visible=False, size="sm", min_width=160)
                 self.copy = words.button("ui.style.copy", visible=False, size="sm", min_width=160)
         self.report_state = gr.State(None)
-        self.outputs = [self.go, self.stop, self.progress, self.report, self.use, self.copy, self.report_state]
+        self.outputs = components(self)
 
     def render(self, run_id: str | None, checkpoint: str | None, strength: float | None) -> dict[Any, Any]:
         """Return what shows the newest report of a column of a run, and whether the run is measured now."""

@@ -16,7 +16,7 @@ from studio.train.suggest import Advice
 from studio.ui import recipe_views, scanning, views
 from studio.ui.failures import box, message_of
 from studio.ui.frame import Frame
-from studio.ui.page import view
+from studio.ui.page import components, view
 from studio.ui.words import Words
 
 _SLOT = scanning.Slot("suggest")
@@ -35,7 +35,6 @@ class SuggestCard:
     """The head of the recipe with the button, and the list under it."""
 
     def __init__(self, words: Words):
-        """Build the card inside the current Blocks."""
         self.language = words.language
         with words.head("ui.recipe.title"):
             self.ask = words.button("ui.suggest.ask", size="sm", min_width=96, elem_id="suggest")
@@ -55,8 +54,7 @@ class SuggestCard:
         """The settings that the advice is about; None when they could not be read."""
         self.before = gr.State(None)
         """The settings before the suggestions were applied; None when they were not."""
-        parts = [self.panel, self.status, self.chosen, self.apply, self.undo, self.close]
-        self.outputs = [self.ask, self.cancel, *parts, self.advice, self.config_of_advice, self.before]
+        self.outputs = components(self)
 
     def render(self, advice: Advice | Message, unwanted: Collection[str]) -> dict[Any, Any]:
         """Return what shows the suggestions, ticked but for the `unwanted` paths, or the message in their place."""

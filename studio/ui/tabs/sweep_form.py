@@ -26,7 +26,6 @@ class SweepForm:
     """The card's components."""
 
     def __init__(self, words: Words):
-        """Build the card inside the current Blocks."""
         self.language = words.language
         with words.make(gr.Accordion, label="ui.sweep.form", open=False, elem_classes="card", elem_id="sweep-form"):
             words.hint("ui.sweep.form_help")

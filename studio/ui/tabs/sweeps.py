@@ -12,6 +12,7 @@ from studio.sweep import directory, drive
 from studio.sweep.directory import Sweep, SweepState
 from studio.sweep.trial import winner
 from studio.ui import sweep_views
+from studio.ui.page import components
 from studio.ui.runs_views import RunsQuery, RunsSession
 from studio.ui.views import day_and_time
 from studio.ui.words import Words
@@ -37,8 +38,7 @@ class SweepCard:
                 self.apply = words.button("ui.sweep.apply", min_width=150, elem_id="sweep-apply")
                 self.stop = words.button("ui.sweep.stop", min_width=110, elem_id="sweep-stop")
                 self.resume = words.button("ui.sweep.resume", min_width=110, elem_id="sweep-resume")
-        buttons = [self.apply, self.stop, self.resume]
-        self.outputs = [self.card, self.sweep, *buttons, self.sentence, self.picture, self.table]
+        self.outputs = components(self)
 
     def render(self, wanted: str | None, run_ids: set[str]) -> dict[Any, Any]:
         """Return what shows a sweep; `run_ids` are the runs that can be opened."""

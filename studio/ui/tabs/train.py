@@ -89,7 +89,7 @@ class TrainTab:
             self.export,
             self.go_on,
             self.progress,
-            *self.waiting.of_queue,
+            *self.waiting.outputs,
         ]
 
     @property

@@ -23,7 +23,6 @@ class VotePairsCard:
     """How many answers to make, and how far that is."""
 
     def __init__(self, words: Words):
-        """Build it inside the current tab."""
         self.language = words.language
         with gr.Column(elem_classes="card") as self.block:
             words.heading("ui.pairs.title")
