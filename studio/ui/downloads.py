@@ -19,14 +19,14 @@ class Download:
     def __init__(self, words: Words, label: str, name: str):
         """Build it inside the current Blocks; `name` is the id of its element."""
         file = words.make(gr.DownloadButton, label=label, visible="hidden", elem_id=name)
-        made = gr.State(None)
-        made.change(None, None, None, js=_FETCH.format(name))
-        self.outputs = [file, made]
+        stamp = gr.State(None)
+        stamp.change(None, None, None, js=_FETCH.format(name))
+        self.outputs = [file, stamp]
 
     def fetch(self, path: Path | str) -> dict[Any, Any]:
         """Return what makes the browser fetch a file."""
-        file, made = self.outputs
-        return {file: gr.update(value=str(path)), made: time.time_ns()}
+        file, stamp = self.outputs
+        return {file: gr.update(value=str(path)), stamp: time.time_ns()}
 
 
 def write(name: str, content: bytes) -> Path:

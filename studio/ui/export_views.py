@@ -184,8 +184,7 @@ def empty(at_work: Sequence[str], waiting: Sequence[str], language: str) -> str:
     """Return the words where there is no run to export: which one will be, of those at work and waiting, and when."""
     if not (alive := [*at_work, *waiting]):
         return views.empty("ui.export.no_runs", language)
-    words = text(f"ui.export.{'trains' if at_work else 'queued'}", language, run=alive[0])
-    return f'<p class="empty">{html.escape(words)}</p>'
+    return views.empty(f"ui.export.{'trains' if at_work else 'queued'}", language, run=alive[0])
 
 
 def comparison(request: CompareRequest, language: str) -> str:

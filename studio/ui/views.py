@@ -116,9 +116,9 @@ def run_choice(run_id: str, status: Status, language: str) -> str:
     return f"{run_name(run_id)} · {text(f'state.{status.state.value}', language)}"
 
 
-def empty(key: str, language: str) -> str:
+def empty(key: str, language: str, **values: Any) -> str:
     """Return the words that stand where something will be, and how to get it."""
-    return f'<p class="empty">{html.escape(text(key, language))}</p>'
+    return f'<p class="empty">{html.escape(text(key, language, **values))}</p>'
 
 
 def hint(key: str, language: str, **values: Any) -> str:

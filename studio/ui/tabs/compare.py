@@ -226,10 +226,7 @@ class CompareTab:
         }
 
     def about(
-        self,
-        run_id: str | None,
-        comparable_runs: Sequence[tuple[Run, runs.Status]],
-        fresh: bool = True,
+        self, run_id: str | None, comparable_runs: Sequence[tuple[Run, runs.Status]], fresh: bool = True
     ) -> dict[Any, Any]:
         """Return what belongs to a run: its checkpoints, other runs on its base, its held-out prompts, and the titles.
 

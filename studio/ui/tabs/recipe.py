@@ -173,8 +173,8 @@ class Recipe:
             return recipe_views.search(query or "", self.searched, language)  # None until the field was on the screen
 
         def take(text: str) -> dict[Any, Any]:
-            config, preset, notes = settings_text.read(text)
-            return {**fill(config), self.preset: preset, **self.text.applied(config, notes)}
+            config, notes = settings_file.take(text)
+            return {**fill(config), self.preset: settings_file.preset_of(config), **self.text.applied(config, notes)}
 
         choice_inputs = [self.preset, *form.components]
         self.preset.input(load, choice_inputs, filled)

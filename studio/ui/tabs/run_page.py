@@ -30,7 +30,7 @@ Show = Callable[..., dict[Any, Any]]
 """Of (query, kind, session, changes): returns what shows the runs that a query selects, and the changes with it."""
 
 
-class Drawn(NamedTuple):
+class StampedChart(NamedTuple):
     """A chart, which is drawn anew where its stamp is another one."""
 
     value: Any
@@ -88,7 +88,7 @@ class RunPage:
         self.outputs = components(self)
 
     def render(self, summary: Summary) -> dict[Any, Any]:
-        """Return what shows a run, of which a chart is `Drawn`."""
+        """Return what shows a run, of which a chart is `StampedChart`."""
         language = self.language
         run = Run(runs.folder() / summary.id)
         reader = run_reader.refreshed(run.id)
@@ -114,7 +114,7 @@ class RunPage:
         next_step = "compare" if facts.can_compare else "resume" if facts.can_resume else "clone"
         filled = {name: "primary" if name == next_step else "secondary" for name in ("compare", "resume", "clone")}
         updates |= {
-            self.chart: Drawn(curve_views.frame(loss_curve), (run.id, curve.ends)),
+            self.chart: StampedChart(curve_views.frame(loss_curve), (run.id, curve.ends)),
             self.compare: gr.update(interactive=facts.can_compare, variant=filled["compare"]),
             self.export: gr.update(interactive=summary.has_adapter),
             self.resume: gr.update(visible=facts.can_resume, variant=filled["resume"]),

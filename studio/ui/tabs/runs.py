@@ -22,7 +22,7 @@ from studio.ui.overlay_views import LETTERS, Laid
 from studio.ui.page import browser_state, components, view
 from studio.ui.runs_views import MOST_CHOSEN, MOST_ROWS, RunsQuery, RunsSession, current_query, size
 from studio.ui.tabs.curves import line_plot
-from studio.ui.tabs.run_page import Drawn, RunPage
+from studio.ui.tabs.run_page import StampedChart, RunPage
 from studio.ui.tabs.sweeps import SweepCard
 from studio.ui.words import Words
 
@@ -98,14 +98,14 @@ class RunsTab:
                 )
                 self.overlay = line_plot(words, "overlay", overlay_views.frame([]), overlay_views.COLOURS)
                 self.legend = gr.HTML(elem_id="overlay-legend")
-                self.overlay_told = gr.HTML(elem_id="overlay-sentence")
+                self.overlay_sentence = gr.HTML(elem_id="overlay-sentence")
                 words.section("ui.runs.differences")
                 self.differences = gr.HTML(elem_id="differences")
             with words.make(gr.Accordion, label="ui.runs.trash", open=False, elem_classes="card", elem_id="trash-card"):
                 self.trash = gr.HTML(elem_id="trash", js_on_load=_ASK)
                 self.empty = words.button("ui.runs.empty_trash", size="sm", elem_id="empty-trash")
                 with gr.Row(elem_classes="told-row", visible=False) as self.empty_sure:
-                    self.empty_told = gr.HTML(elem_id="empty-sure")
+                    self.empty_question = gr.HTML(elem_id="empty-sure")
                     self.empty_now = words.button("ui.runs.empty_now", size="sm", scale=0, min_width=140)
                     self.empty_not = words.button("ui.runs.empty_not", size="sm", scale=0, min_width=96)
         with gr.Column(elem_id="run-page", elem_classes="away") as self.page_column:
@@ -123,13 +123,13 @@ class RunsTab:
         summaries = history.all_summaries()
         now = query.among({run.id for run in summaries})
         is_open = next((run for run in summaries if run.id == now.open), None)
-        shown = self.page.render(is_open) if is_open else self._render_list(summaries, now, kind, before)
-        shown[self.list] = column_visibility(is_open is None)
-        shown[self.page_column] = column_visibility(is_open is not None)
-        known = {part._id: _known(value) for part, value in shown.items()}
+        updates = self.page.render(is_open) if is_open else self._render_list(summaries, now, kind, before)
+        updates[self.list] = column_visibility(is_open is None)
+        updates[self.page_column] = column_visibility(is_open is not None)
+        known = {part._id: _known(value) for part, value in updates.items()}
         fresh = {
-            part: value.value if isinstance(value, Drawn) else value
-            for part, value in shown.items()
+            part: value.value if isinstance(value, StampedChart) else value
+            for part, value in updates.items()
             if before.known.get(part._id) != known[part._id]
         }
         if now != before.query:
@@ -166,10 +166,10 @@ class RunsTab:
             differing = run_metadata.differing([config for config in configs if config]) if all(configs) else {}
             differing.pop("name", None)
             updates[self.legend] = overlay_views.legend(laid, kind, language)
-            updates[self.overlay_told] = f'<p class="caption">{overlay_views.sentence(laid, kind, language)}</p>'
+            updates[self.overlay_sentence] = f'<p class="caption">{overlay_views.sentence(laid, kind, language)}</p>'
             updates[self.differences] = overlay_views.differences(laid, differing, language)
             stamp = (kind, tuple((run.letter, run.name, run.curve.ends) for run in laid))
-            updates[self.overlay] = Drawn(overlay_views.frame(laid, kind), stamp)
+            updates[self.overlay] = StampedChart(overlay_views.frame(laid, kind), stamp)
         return updates
 
     def connect(self, item: gr.Tab, tabs: gr.Tabs) -> None:
@@ -265,7 +265,7 @@ class RunsTab:
             words = text(
                 "ui.runs.empty_sure", language, count=len(deleted), size=size(sum(run.bytes for run in deleted))
             )
-            return {self.empty_sure: gr.update(visible=True), self.empty_told: f"<p>{words}</p>"}
+            return {self.empty_sure: gr.update(visible=True), self.empty_question: f"<p>{words}</p>"}
 
         @act(self.empty_now.click)
         def empty(query: RunsQuery, kind: str, session: RunsSession | None) -> Any:
@@ -296,7 +296,7 @@ def column_visibility(visible: bool, *classes: str) -> dict[str, Any]:
 
 def _known(value: Any) -> Any:
     """Return what a component's value or update is compared by."""
-    return value.stamp if isinstance(value, Drawn) else hash(value) if isinstance(value, str) else repr(value)
+    return value.stamp if isinstance(value, StampedChart) else hash(value) if isinstance(value, str) else repr(value)
 
 
 def _laid(letter: str, summary: Summary) -> Laid:

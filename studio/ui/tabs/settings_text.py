@@ -132,9 +132,3 @@ class SettingsText:
 
 def _note(notes: Sequence[Message], language: str) -> str:
     return "".join(views.paragraph(each, language, "good" if each is notes[0] else "hint") for each in notes)
-
-
-def read(text: str) -> tuple[RunConfig, str | None, Sequence[Message]]:
-    """Return the settings in a text, the preset that they are, and what is to be told; raises StudioError."""
-    config, notes = settings_file.take(text)
-    return config, settings_file.preset_of(config), notes
