@@ -22,7 +22,7 @@ from studio.ui.overlay_views import LETTERS, Laid
 from studio.ui.page import browser_state, components, view
 from studio.ui.runs_views import MOST_CHOSEN, MOST_ROWS, RunsQuery, RunsSession, current_query, size
 from studio.ui.tabs.curves import line_plot
-from studio.ui.tabs.run_page import StampedChart, RunPage
+from studio.ui.tabs.run_page import RunPage, StampedChart
 from studio.ui.tabs.sweeps import SweepCard
 from studio.ui.words import Words
 
