@@ -71,6 +71,10 @@ class Words:
         """Make a button."""
         return self.make(gr.Button, text=key, **settings)
 
+    def pick(self, label: str, choices: Mapping[Any, str], **settings: Any) -> gr.Radio:
+        """Make a choice of what a card shows: a row of words without a label of its own to see."""
+        return self.make(gr.Radio, label=label, choices=choices, show_label=False, container=False, **settings)
+
     def secret(self, label: str, **settings: Any) -> gr.Textbox:
         """Make a field for a token or a key, which is handed to the call that needs it and kept nowhere."""
         return self.make(gr.Textbox, label=label, type="password", max_lines=1, **settings)

@@ -35,13 +35,10 @@ class Curves:
         with gr.Column(elem_classes="card"):
             with gr.Row(elem_classes="card-head", equal_height=True):
                 words.heading("ui.curves.title")
-                self.kind = words.make(
-                    gr.Radio,
-                    label="ui.curves.kind",
-                    choices={kind: f"ui.curves.kinds.{kind}" for kind in curve_views.KINDS},
+                self.kind = words.pick(
+                    "ui.curves.kind",
+                    {kind: f"ui.curves.kinds.{kind}" for kind in curve_views.KINDS},
                     value=settings.kind,
-                    show_label=False,
-                    container=False,
                     elem_id="curve-kind",
                     elem_classes="pick",
                 )

@@ -19,7 +19,7 @@ from studio.ui.data_state import Checked, DataState
 from studio.ui.failures import ending, message_of
 from studio.ui.form import MAPPING, from_component, to_values
 from studio.ui.frame import Frame
-from studio.ui.page import view
+from studio.ui.page import components, view
 from studio.ui.tabs.data import SOURCE, SOURCE_NAMES, VALIDATION, DataTab
 
 _SHARED = {"concurrency_limit": 8}
@@ -246,17 +246,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
     def read_again(event: Any, is_own: bool = False) -> Any:
         source_inputs = [controls.kind, controls.bundled, controls.upload, controls.encoding, controls.sheet]
         inputs = [*settings, *source_inputs, *form.components]
-        parts_to_show = [
-            controls.bundled,
-            controls.upload,
-            controls.path,
-            controls.formats,
-            controls.encoding,
-            controls.sheet,
-            controls.hub,
-            parts[VALIDATION + "group"],
-            row.number,
-        ]
+        parts_to_show = [*components(controls), parts[VALIDATION + "group"], row.number]
         outputs = [tab.state, tab.checked, *sources.values(), *parts_to_show, *mapping, *tab.rendered]
         read = event.success(read_source, inputs, list(dict.fromkeys(outputs)), **_SHARED, **_LAST)
         if is_own:

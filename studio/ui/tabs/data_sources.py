@@ -11,6 +11,7 @@ from studio.ui import data_state, row_views, scanning, uploads, views
 from studio.ui.data_state import Checked, DataState, Offer
 from studio.ui.failures import box_of
 from studio.ui.frame import Frame
+from studio.ui.page import components
 from studio.ui.tabs.data import SOURCE, SOURCE_NAMES, VALIDATION, DataTab
 
 FIRST = 20
@@ -97,15 +98,7 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], show_and
         }
 
     hub_inputs = [controls.hub_id, controls.revision, controls.token]
-    offered = [
-        controls.offer,
-        tab.state,
-        tab.checked,
-        controls.hub_status,
-        controls.get,
-        controls.subset,
-        controls.split,
-    ]
+    offered = [tab.state, tab.checked, *components(controls)]
     answered = list(dict.fromkeys([*offered, tab.split.own, *tab.rendered]))
     gr.on([controls.ask.click, controls.hub_id.submit], ask_hub, hub_inputs, answered)
     splits = [controls.split, tab.split.own]
@@ -125,14 +118,7 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], show_and
         [split.kind.change, split.upload.upload, split.upload.clear, split.own.input],
         choose_split,
         [split.kind, split.upload, split.own, *validation, sources["kind"]],
-        [
-            *validation,
-            parts[VALIDATION + "fraction"],
-            parts[VALIDATION + "group"],
-            split.upload,
-            split.own,
-            split.status,
-        ],
+        [*validation, parts[VALIDATION + "fraction"], parts[VALIDATION + "group"], *components(split)],
     )
     show_and_scan(changed)
 

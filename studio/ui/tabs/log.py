@@ -35,13 +35,10 @@ class Log:
                     min_width=160,
                     elem_id="log-search",
                 )
-                self.level = words.make(
-                    gr.Radio,
-                    label="ui.log.level",
-                    choices={level: f"ui.log.filter.{level}" for level in log_views.LEVELS},
+                self.level = words.pick(
+                    "ui.log.level",
+                    {level: f"ui.log.filter.{level}" for level in log_views.LEVELS},
                     value=settings.level,
-                    show_label=False,
-                    container=False,
                     elem_id="log-level",
                     elem_classes="pick",
                 )

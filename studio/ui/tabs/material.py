@@ -19,6 +19,7 @@ from studio.material.rewriting import BaseModelWriter, Writer
 from studio.ui import launch, material_views, scanning, views
 from studio.ui.failures import box_of
 from studio.ui.frame import Frame
+from studio.ui.page import components
 from studio.ui.tabs.material_review import ReviewCard, keep_rows
 from studio.ui.words import Words
 
@@ -80,6 +81,7 @@ class MaterialCard:
             self.report = gr.HTML(elem_id="material-report")
             self.review = ReviewCard(words)
         self.spoken, self.cost = gr.State("en"), gr.State(None)
+        self.outputs = components(self)
 
     def _build_asking(self, words: Words) -> None:
         """Build what the recipes need that ask a model."""
@@ -109,17 +111,6 @@ class MaterialCard:
                 with gr.Row():
                     self.endpoint_model = words.make(gr.Textbox, label="ui.material.endpoint_model", max_lines=1)
                     self.key = words.secret("ui.material.key")
-
-    @property
-    def outputs(self) -> list[Any]:
-        """What changes with the files and with the rows that are made of them."""
-        chosen = [self.speaker, self.options, self.recipes, self.every_way, self.asking, self.silence, self.replaced]
-        return [*chosen, self.spoken, *self.instructions.values(), *self.of_making]
-
-    @property
-    def of_making(self) -> list[Any]:
-        """What changes while rows are made."""
-        return [self.go, self.cancel, self.send, self.cost, self.key, self.report]
 
     def _render(self, summary: Summary | None, report: str) -> dict[Any, Any]:
         """Return what shows the files: the speakers to choose from, and what can be chosen about them."""
@@ -263,7 +254,7 @@ class MaterialCard:
         self.writer.input(self._show_writer, [self.writer, model], writer_controls)
         inputs = [self.files, self.speaker, self.recipes, self.every_way, self.silence, self.replaced, model]
         inputs += [self.limit, self.writer, *written, self.address, self.endpoint_model, self.key]
-        outputs = [*self.of_making, name, *show_file, *self.review.outputs]
+        outputs = [*self.outputs, name, *show_file, *self.review.outputs]
         read_again(self.go.click(make_rows, [gr.State(None), *inputs], outputs), is_own=True)
         read_again(self.send.click(make_rows, [self.cost, *inputs], outputs), is_own=True)
         self.cancel.click(_SLOT.cancel, None, None)

@@ -87,13 +87,10 @@ class RunsTab:
             with gr.Column(elem_classes=["card", "away"], elem_id="overlay-card") as self.overlay_card:
                 with words.head("ui.runs.overlay_title"):
                     self.forget = words.button("ui.runs.forget", size="sm", min_width=96)
-                self.kind = words.make(
-                    gr.Radio,
-                    label="ui.runs.kind",
-                    choices={name: f"ui.series.{name}" for name in (TRAIN, VALIDATION)},
+                self.kind = words.pick(
+                    "ui.runs.kind",
+                    {name: f"ui.series.{name}" for name in (TRAIN, VALIDATION)},
                     value=TRAIN,
-                    show_label=False,
-                    container=False,
                     elem_id="overlay-kind",
                 )
                 self.overlay = line_plot(words, "overlay", overlay_views.frame([]), overlay_views.COLOURS)

@@ -58,13 +58,10 @@ class ScoreTab:
             self.forgetting = gr.HTML(elem_id="forgetting")
         with gr.Column(elem_classes="card"):
             words.heading("ui.score.rows")
-            self.order = words.make(
-                gr.Radio,
-                label="ui.score.order",
-                show_label=False,
-                container=False,
+            self.order = words.pick(
+                "ui.score.order",
+                {order: f"ui.score.orders.{order}" for order in views.ORDERS},
                 value=views.ORDERS[0],
-                choices={order: f"ui.score.orders.{order}" for order in views.ORDERS},
                 elem_id="score-order",
             )
             self.unit = gr.HTML(elem_id="score-unit")
