@@ -86,7 +86,7 @@ def app_in_browser():
     go_on = {name: threading.Event() for name in ("older", "newer", "stream", "long")}
 
     def answer(name: str) -> str:
-        go_on[name].wait(20)
+        go_on[name].wait(60)
         return name
 
     def echo(name: str) -> str:
