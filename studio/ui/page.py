@@ -228,10 +228,20 @@ class Page(LeanBlocks):
         return nothing if call.is_late else call.in_order(outputs, data)
 
     def handle_streaming_diffs(self, block_fn: Any, data: list[Any], **rest: Any) -> list[Any]:  # type: ignore[override]
-        """Return what a generator sends: to a browser nothing at its end."""
+        """Return what a generator sends: to a browser nothing at its end, and what has parts as a whole.
+
+        With a difference of parts, Gradio's client changes the value that it was sent before, also where that is not
+        drawn yet: a button that was to be hidden stayed on the page.
+        """
+        values = list(data)
         data = super().handle_streaming_diffs(block_fn, data, **rest)
         call = _call.get()
-        return [gr.skip() for _ in data] if rest["final"] and call is not None and call.in_browser else data
+        if rest["final"]:
+            return [gr.skip() for _ in data] if call is not None and call.in_browser else data
+        return [
+            [["replace", [], value]] if isinstance(value, dict | list) and sent is not value and sent else sent
+            for value, sent in zip(values, data, strict=True)
+        ]
 
 
 def _values(outputs: list[Any], predictions: Any) -> list[Any]:

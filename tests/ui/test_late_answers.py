@@ -84,10 +84,10 @@ def app():
 
 @pytest.fixture
 def app_in_browser():
-    go_on = {name: threading.Event() for name in ("older", "newer", "stream")}
+    go_on = {name: threading.Event() for name in ("older", "newer", "stream", "long")}
 
     def answer(name: str) -> str:
-        go_on[name].wait(20)
+        go_on[name].wait(60)
         return name
 
     def echo(name: str) -> str:
@@ -97,6 +97,11 @@ def app_in_browser():
         yield ["streamed", 150]
         go_on["stream"].wait(20)
 
+    def show_long() -> Iterator[list]:
+        yield [gr.update(visible=True), "drawing"]
+        yield [gr.skip(), "earlier"]
+        go_on["long"].set()  # what was yielded has been sent
+
     with Page() as page:
         html = gr.HTML(elem_id="answer")
         for name in ("older", "newer"):
@@ -105,6 +110,11 @@ def app_in_browser():
             gr.Button(name).click(echo, gr.State(name), html, concurrency_limit=None)
         inputs = gr.Textbox(interactive=True, elem_id="typed"), gr.Slider(0, 200, interactive=True, elem_id="moved")
         gr.Button("stream").click(stream, None, list(inputs)).then(lambda: "over", None, html)
+        gr.Button("last").click(functools.partial(answer, "long"), None, html, concurrency_limit=None)
+        with gr.Column(visible=False) as long:
+            for _ in range(300):
+                gr.Textbox()
+        gr.Button("long").click(show_long, None, [long, html], concurrency_limit=None)
     _, url, _ = launch.launch(page, prevent_thread_lock=True, quiet=True)
     yield go_on, url
     for event in go_on.values():
@@ -268,3 +278,15 @@ def test_a_card_may_change_its_own_components_and_no_others():
                 self.language, self.one, self.buttons, self.again = "en", one, {"three": three}, [one, two]
 
     assert components(Card()) == [one, three, two]
+
+
+def test_an_answer_that_takes_long_to_draw_holds_back_no_earlier_one(app_in_browser, browser):
+    _, url = app_in_browser
+    page = browser.new_page()
+    page.goto(url)
+    for name in ("last", "long"):
+        page.get_by_role("button", name=name, exact=True).click()
+    expect(page.locator("textarea")).to_have_count(301)
+    page.wait_for_timeout(1000)
+    expect(page.locator("#answer")).to_have_text("long")
+    page.close()

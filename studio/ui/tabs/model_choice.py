@@ -87,9 +87,14 @@ class ModelChoice:
             work = scanning.begin(
                 _SLOT.of(request), lambda on_progress: _fetch(config, on_progress, clean_token), config
             )
-            yield {self.facts: facts, **_fetching(0.0, facts)}  # what an earlier look at the model shows is late
+            yield {
+                self.facts: facts,  # what an earlier look at the model shows is late
+                self.progress: model_views.progress(0.0, facts, language),
+                self.fetch: gr.update(visible=False),
+                self.cancel: gr.update(visible=True),
+            }
             for share in scanning.follow(_SLOT.of(request), work):
-                yield _fetching(share, facts)
+                yield {self.progress: model_views.progress(share, facts, language)}
             if work.error is None:
                 here = catalogue.describe(config)
                 yield {**_show(here), self.token: gr.update(value="", visible=False)}
@@ -100,14 +105,6 @@ class ModelChoice:
 
         def _show(facts: ModelFacts) -> dict[Any, Any]:
             return {self.facts: facts, self.status: model_views.facts(facts, language), **_idle(facts)}
-
-        def _fetching(share: float | None, facts: ModelFacts) -> dict[Any, Any]:
-            """Return all that shows a fetch: a browser may draw an answer that was sent just before the first one."""
-            return {
-                self.progress: model_views.progress(share, facts, language),
-                self.fetch: gr.update(visible=False),
-                self.cancel: gr.update(visible=True),
-            }
 
         def _idle(facts: ModelFacts | None) -> dict[Any, Any]:
             missing = facts is not None and not facts.here
