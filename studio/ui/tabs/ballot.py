@@ -97,17 +97,12 @@ class BallotTab:
         self.stamp = gr.State(None)
         self.report = gr.State(None)
         """The meter's report of three columns; None without one."""
+        self.outputs = list(self.render(VoteState()))
 
     @property
     def standing(self) -> list[Any]:
         """The components behind a `VoteState`, but for the run and its evaluation."""
         return [self.voter, self.mark, self.item, self.revealed, self.stamp, self.ways, self.report]
-
-    @property
-    def outputs(self) -> list[Any]:
-        """What changes with every vote."""
-        parts = [self.ways, self.progress, self.pair, *self.buttons.values(), self.reveal, self.result, self.export]
-        return [*parts, self.begin, self.item, self.revealed, self.stamp, self.report]
 
     def render(self, now: VoteState) -> dict[Any, Any]:
         """Return what shows the vote as it stands in a language."""

@@ -209,24 +209,13 @@ class DataTab:
             self.blocked = gr.HTML(elem_id="blocked")
             self.go_on = words.button("ui.data.continue", variant="primary", scale=0, min_width=240)
         self.state, self.checked = gr.State(DataState()), gr.State(Checked())
-
-    @property
-    def of_row(self) -> list[Any]:
+        nothing = DataState()
+        self.of_row = list(self.render_row(nothing))
         """What changes with the row that is shown."""
-        row = self.row
-        return [row.spans, row.caption, row.raw, row.get_model, self.table, self.source.structure]
-
-    @property
-    def of_scan(self) -> list[Any]:
+        self.of_scan = list(self.render_report(nothing, Checked()))
         """What changes with the report about all rows."""
-        health = self.health
-        outputs = [health.progress, health.cancel, health.report, health.lengths]
-        return [*outputs, self.split.status, self.blocked, self.go_on]
-
-    @property
-    def rendered(self) -> list[Any]:
+        self.rendered = list(self.render(nothing, Checked()))
         """What shows a source: its format, a row, and the report."""
-        return [self.detected, *self.of_row, *self.of_scan, self.health.written]
 
     @property
     def of_source(self) -> list[Any]:

@@ -236,7 +236,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         return event.then(show_row, [*settings, tab.state, row.number, *form.components], outputs, **_SHARED, **_EACH)
 
     def scan_again(event: Any) -> Any:
-        outputs = [tab.checked, *tab.of_scan, health.written, controls.structure]
+        outputs = [tab.checked, *tab.of_scan, controls.structure]
         inputs = [*settings, tab.state, *form.components]
         return event.then(scan, inputs, outputs, **_EACH)
 

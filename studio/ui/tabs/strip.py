@@ -40,11 +40,7 @@ class StripCard:
         changes it: what a tick in flight puts into the scrubber cannot take the choice away."""
         self.stamp = gr.State(current_stamp(Following()))
         """What of the run the card shows; when a tick finds more, the card is shown anew."""
-
-    @property
-    def of_run(self) -> list[Any]:
-        """What changes with the followed run."""
-        return [self.prompt, self.at, self.answers, self.caption]
+        self.of_run = list(self.render(Following()))
 
     @property
     def place(self) -> list[Any]:

@@ -67,30 +67,13 @@ class TrainTab:
                 self.preflight = PreflightCard(words, form, self.start, blocked)
         self.stage = gr.State(None)
         """When a tick has last found another stage of the run (`Following.stage`): the buttons are set then."""
+        self.of_stage = list(self.buttons(Following()))
+        """What changes with the state of the followed run and with the queue."""
 
     @property
     def of_tick(self) -> list[Any]:
         """What changes often with the followed run; every output costs at every tick, changed or not."""
         return [self.stage, self.strip.stamp, self.status, *self.curves.of_run, self.log.lines]
-
-    @property
-    def of_stage(self) -> list[Any]:
-        """What changes with the state of the followed run and with the queue."""
-        return [
-            self.start,
-            self.pause,
-            self.resume,
-            *self.stopping.outputs,
-            self.try_now,
-            self.ways,
-            self.apply,
-            self.why,
-            self.failure,
-            self.export,
-            self.go_on,
-            self.progress,
-            *self.waiting.outputs,
-        ]
 
     @property
     def looks(self) -> list[Any]:
