@@ -6,7 +6,7 @@ here; its title and its help are in the catalogues under `config.<path>`.
 
 import copy
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 import yaml
@@ -375,9 +375,10 @@ def fields(section: type[BaseModel] = RunConfig, prefix: str = "") -> Mapping[st
     return settings
 
 
-def values(config: RunConfig) -> dict[str, Any]:
-    """Return the value of every setting by its dotted path; None for what is in a section that is absent."""
-    return {path: value_of(config, path) for path in fields()}
+def differing(configs: Sequence[RunConfig]) -> dict[str, tuple[Any, ...]]:
+    """Return the settings in which some configs differ, by dotted path, with the value of each."""
+    rows = {path: tuple(value_of(one, path) for one in configs) for path in fields()}
+    return {path: row for path, row in rows.items() if any(value != row[0] for value in row)}
 
 
 def value_of(config: RunConfig, path: str) -> Any:

@@ -207,7 +207,7 @@ class GpuThread:
 
     def save_mix(self, request: MixRequest) -> Job:
         """Queue the saving of a mix of adapters; its only update is a `SavedMix`."""
-        from studio.compare.mix_job import save_mix
+        from studio.compare.compare_job import save_mix
 
         return self.submit(Job(functools.partial(save_mix, request)))
 

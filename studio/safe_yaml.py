@@ -34,20 +34,15 @@ def compose(text: str, largest: int = MAX_CHARACTERS) -> yaml.Node | None:
     """Return the nodes of a YAML text, None for an empty one; raises YAMLError where it is invalid, or too large."""
     if len(text) > largest:
         raise yaml.YAMLError(f"{len(text):,} > {largest:,} characters")
-    _require_shallow(text)
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):  # composing goes down by recursion, and libyaml's ends the process
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise yaml.YAMLError(f"more than {MAX_DEPTH} lists and mappings in each other")
     node = yaml.compose(text, Loader=_LOADER)
     if node is not None:
         _size(node, largest, {}, frozenset())
     return node
-
-
-def _require_shallow(text: str) -> None:
-    """Raise YAMLError for what is too deep: composing goes down by recursion, and libyaml's ends the process."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise yaml.YAMLError(f"more than {MAX_DEPTH} lists and mappings in each other")
 
 
 def _size(node: yaml.Node, largest: int, known: dict[int, int], above: frozenset[int]) -> int:

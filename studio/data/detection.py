@@ -138,7 +138,6 @@ class _Shapes(FirstRows):
         return None
 
     def pair(self) -> Detection | None:
-        """Find the columns of a prompt and of its answer."""
         completion = self._completion()
         prompt = completion and self._prompt(completion)
         if not completion or not prompt:

@@ -80,7 +80,6 @@ class _EvaluationJob:
         replace_file(self._folder / METADATA, json.dumps(metadata, ensure_ascii=False, indent=1))
 
     def run(self) -> Evaluation:
-        """Answer, then score."""
         self._job.show(self.progress())
         for part in self._rows:
             for batch in batches([len(row.ids) for row in self._rows[part]], self._settings.max_new_tokens):
@@ -95,7 +94,6 @@ class _EvaluationJob:
         return replace(self.progress(), board=board, forgetting=forgetting)
 
     def progress(self) -> Evaluation:
-        """Return the evaluation so far."""
         pairs, notes = tuple(self._pairs("held_out")), tuple(self._notes)
         done, column = len(self._answered), self._column
         return Evaluation(self._id, self._folder, done, self._total, pairs, notes=notes, column=column)

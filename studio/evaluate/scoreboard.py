@@ -83,27 +83,25 @@ class Scoreboard:
 def score(
     before: Sequence[Sample],
     after: Sequence[Sample],
-    language: str | None = None,
     marker: str | None = None,
     *,
     resamples: int = RESAMPLES,
-    seed: int = SEED,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> Scoreboard:
     """Compare both sides' answers to the same rows by every metric of `METRICS`.
 
-    `language` (`ko`, `en`) is detected from the references by default; `marker` is a regular expression. `on_progress`
-    gets the share done, often, and may raise to end the work. Raises CompareError without rows, when the sides' rows
-    differ, and for an invalid marker.
+    The language is that of the references; `marker` is a regular expression. `on_progress` gets the share done, often,
+    and may raise to end the work. Raises CompareError without rows, when the sides' rows differ, and for an invalid
+    marker.
     """
     if not before or not after:
         raise CompareError("compare.no_rows")
     if [(s.prompt, s.reference) for s in before] != [(s.prompt, s.reference) for s in after]:
         raise CompareError("compare.unpaired", before=len(before), after=len(after))
     done = 0.0
-    context = metric_context([s.reference or s.answer for s in before], language, marker, lambda: on_progress(done))
+    context = metric_context([s.reference or s.answer for s in before], marker, lambda: on_progress(done))
     rows = len(before)  # how often each row is drawn in each sample (samples × rows): with replacement, counted
-    draws = numpy.random.default_rng(seed).multinomial(rows, [1 / rows] * rows, size=resamples)
+    draws = numpy.random.default_rng(SEED).multinomial(rows, [1 / rows] * rows, size=resamples)
     scores, left_out = [], {}
     for number, metric in enumerate(METRICS):
         done = number / len(METRICS)
@@ -114,16 +112,14 @@ def score(
         else:
             scores.append(metric_score)
     gains, unit = _gains(before, after, context)
-    language_reason = message("compare.language.asked" if language else "compare.language.found")
     return Scoreboard(
         rows=rows,
         language=context.language,
         scores=tuple(scores),
         left_out=left_out,
         gains=gains,
-        choices=(Choice("language", context.language, language_reason), context.tokenizer, unit),
+        choices=(Choice("language", context.language, message("compare.language.found")), context.tokenizer, unit),
         resamples=resamples,
-        seed=seed,
     )
 
 

@@ -1,22 +1,27 @@
 """The model card of an export, with its loss curve and before/after page."""
 
+import math
 from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from studio.config import BUILTIN_MODEL, values
-from studio.data.language import languages
+from studio.config import BUILTIN_MODEL, fields, value_of
+from studio.data.language import is_hangul, languages
 from studio.data.tokens import IGNORED
+from studio.errors import CompareError
 from studio.evaluate import evaluation_store
 from studio.events import Chosen, Note
-from studio.export import code_snippets, curve_png
+from studio.export import code_snippets
 from studio.export.export_context import ExportContext
 from studio.export.sample_answers import SampleAnswers
 from studio.files import replace_file
-from studio.i18n import Message, text
+from studio.i18n import DEFAULT_LANGUAGE, Message, text
 from studio.model import hub_models
-from studio.reports import card_html, comparison_card
+from studio.reports import card_html, comparison_card, fonts
+from studio.reports.canvas import ACCENT, LINE, MUTED, WARN, Canvas
 from studio.reports.comparison_card import escape_inline
+from studio.reports.fonts import Faces
+from studio.runs.curve import Curve
 from studio.style.headline import headline_of
 from studio.train import diagnosis, recorded_rows
 
@@ -25,12 +30,16 @@ _LANGUAGE_ROWS = 400  # training rows whose answers are used for language detect
 _LONGEST = 700
 """Characters of a prompt or an answer in the card; the attached page has all of them."""
 _LIBRARY = {"adapter": "peft", "merged": "transformers", "gguf": "gguf"}
+_SIZE = (1000, 480)
+_LEFT, _RIGHT, _TOP, _BOTTOM = 96, 32, 64, 64
+_MAX_GRID_LINES = 5
+_MAX_POINTS = 600  # points of the training loss: more would share a pixel
 
 
 def write(draft: Path, context: ExportContext, kind: str) -> None:
     """Write the model card and its attachments into the folder of an export."""
     samples = SampleAnswers(context)
-    picture = curve_png.to_png(samples.curve, context.language)
+    picture = curve_png(samples.curve, context.language)
     if picture:
         replace_file(draft / CURVE, picture)
     if samples.card:
@@ -74,7 +83,7 @@ def _text(context: ExportContext, kind: str, samples: SampleAnswers, has_picture
         diagnosis=diagnosis.diagnose_run(run).text(language) if losses else [],
         style=style.text(language) if style else "",
         scoreboard=comparison_card.table(board, language) if board else "",
-        settings=[(path, _setting(context, path, value)) for path, value in values(context.config).items()],
+        settings=[(path, _setting(context, path, value_of(context.config, path))) for path in fields()],
         choices=list({event.name: event for event in events if isinstance(event, Chosen)}.values()),
         versions=", ".join(f"{name} {escape_inline(version)}" for name, version in versions.items()),
         licence=hub_models.licence_of(context.base.licence),
@@ -101,7 +110,6 @@ def languages_of(context: ExportContext) -> tuple[str, ...]:
 
 
 def _head(context: ExportContext, kind: str) -> str:
-    """Return the YAML head."""
     from huggingface_hub import ModelCardData
 
     base, source = context.base, context.config.data.source
@@ -179,3 +187,68 @@ def licence_head(context: ExportContext) -> dict[str, Any]:
         else:
             head.pop("license_link")
     return head
+
+
+def curve_png(curve: Curve, language: str = DEFAULT_LANGUAGE) -> bytes | None:
+    """Return the loss curves as a PNG; None for a curve without a point. Losses are in nats per trained token."""
+    losses, checks = _finite(curve.steps, curve.losses), _finite(curve.evaluated_steps, curve.validation_losses)
+    if not losses:
+        return None
+    names, faces = _axes(language)
+    canvas = Canvas(*_SIZE, faces)
+    values = [value for _, value in (*losses, *checks)]
+    rough = ((max(values) - min(values)) or abs(values[0]) or 1.0) / (_MAX_GRID_LINES - 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * times for times in (1, 2, 5, 10) if power * times >= rough * (1 - 1e-9))
+    low, high = math.floor(min(values) / step) * step, math.ceil(max(values) / step) * step
+    high = high if high > low else low + step
+    first, last = losses[0][0], max(losses[-1][0], losses[0][0] + 1)
+
+    def place(point: tuple[float, float]) -> tuple[float, float]:
+        across = (point[0] - first) / (last - first)
+        up = (point[1] - low) / (high - low)
+        return _LEFT + across * (_SIZE[0] - _LEFT - _RIGHT), _SIZE[1] - _BOTTOM - up * (_SIZE[1] - _TOP - _BOTTOM)
+
+    for number in range(round((high - low) / step) + 1):
+        value = low + number * step
+        _, y = place((first, value))
+        canvas.line([(_LEFT, y), (_SIZE[0] - _RIGHT, y)], LINE, 1)
+        words = f"{value:.{max(0, -math.floor(math.log10(step)))}f}"
+        canvas.text(_LEFT - 12 - canvas.measure(words, 18), y - 14, words, 18, MUTED)
+    words = f"{names[2]} {losses[-1][0]:.0f}"
+    canvas.text(_LEFT, _SIZE[1] - _BOTTOM + 10, f"{first:.0f}", 18, MUTED)
+    canvas.text(_SIZE[0] - _RIGHT - canvas.measure(words, 18), _SIZE[1] - _BOTTOM + 10, words, 18, MUTED)
+    canvas.line([place(point) for point in _downsample(losses)], ACCENT, 3)
+    right = canvas.text(_LEFT, 16, names[0], 20, ACCENT, bold=True)
+    if checks:
+        canvas.line([place(point) for point in checks], WARN, 2)
+        for point in checks:
+            canvas.dot(*place(point), 5, WARN)
+        canvas.text(right + 32, 16, f"● {names[1]}" if canvas.has("●") else names[1], 20, WARN, bold=True)
+    return canvas.to_png()
+
+
+def _axes(language: str) -> tuple[list[str], Faces]:
+    """Return the labels and fonts for them; English labels where no installed font has Hangul."""
+    names = [text(f"export.card.axes.{name}", language) for name in ("training", "validation", "step")]
+    try:
+        return names, fonts.find(any(map(is_hangul, "".join(names))))
+    except CompareError:
+        return _axes(DEFAULT_LANGUAGE)
+
+
+def _finite(steps: Any, values: Any) -> list[tuple[float, float]]:
+    pairs = ((float(step), float(value)) for step, value in zip(steps, values, strict=True))
+    return [pair for pair in pairs if math.isfinite(pair[1])]
+
+
+def _downsample(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return at most `_MAX_POINTS` points: the first, the last, and the extremes of each interval."""
+    if len(points) <= _MAX_POINTS:
+        return points
+    width = -(-2 * len(points) // _MAX_POINTS)
+    extremes = {points[0], points[-1]}
+    for start in range(0, len(points), width):
+        stretch = sorted(points[start : start + width], key=lambda point: point[1])
+        extremes |= {stretch[0], stretch[-1]}
+    return sorted(extremes)

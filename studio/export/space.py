@@ -83,7 +83,6 @@ def _fill(draft: Path, context: ExportContext, pairs: tuple[AnswerPair, ...]) ->
 
 
 def _demo(context: ExportContext, pairs: tuple[AnswerPair, ...]) -> dict[str, Any]:
-    """Return the contents of `demo.json`."""
     language, settings = context.language, context.config.generation
     generation = {"max_new_tokens": settings.max_new_tokens, "repetition_penalty": settings.repetition_penalty}
     sides = {"before": run_card.base_name(context.config.model), "after": context.name}

@@ -111,9 +111,10 @@ def _body(mail: EmailMessage) -> tuple[str, bool]:
     except LookupError:
         words = payload.decode("utf-8", "replace")
     if body.get_content_type() == "text/html":
-        from studio.material.markup import text_of_html
+        from studio.material.markup import blocks_of_html
 
-        words = text_of_html(words, without=("blockquote", "style", "script", "head"))
+        blocks = blocks_of_html(words, without=("blockquote", "style", "script", "head"))
+        words = "\n".join(text for _, text in blocks).strip()
     return words.replace("\r\n", "\n"), has_files
 
 

@@ -70,7 +70,10 @@ def make(
     reading_share = _READING_SHARE if asks_model(recipes_) else 1.0
     scrub = _with_progress(scrubber.scrub, material, lambda share: on_progress(share * reading_share))
     tokens = TokenCounter(request.model, sample_of(material))
-    summary.notes = [_without_names(note, scrubber) for note in summary.notes] + tokens.notes
+    summary.notes = [  # the file that a note is about may be called after a speaker
+        Text(note.key, {k: scrubber.scrub(v) if isinstance(v, str) else v for k, v in note.values.items()})
+        for note in summary.notes
+    ] + tokens.notes
     if summary.speakers:
         summary.silence = _silence(request, material)
     writing = lambda share: on_progress(_READING_SHARE + (1 - _READING_SHARE) * share)  # noqa: E731
@@ -96,17 +99,11 @@ def make(
 
 
 def _counted(left_out: Counter[str]) -> Text:
-    """Return what was left out by kind, as one text."""
     first, *rest = (
         message("material.counted", kind=message(f"material.left_out.{kind}"), count=f"{count:,}")
         for kind, count in left_out.most_common()
     )
     return functools.reduce(lambda before, after: message("material.joined", first=before, rest=after), rest, first)
-
-
-def _without_names(note: Text, scrubber: Scrubber) -> Text:
-    """Return a note about a file whose name may be that of a speaker."""
-    return Text(note.key, {k: scrubber.scrub(v) if isinstance(v, str) else v for k, v in note.values.items()})
 
 
 def _silence(request: Request, material: Material) -> conversations.Silence:
@@ -183,10 +180,10 @@ class _RowMaker:
         self.material.summary.left_out["not_chosen"] += len(chosen) - len(limited)
         return limited
 
-    def _recipes(self, by_recipe: Mapping[str, Sequence[Passage]]) -> dict[str, recipes.Recipe]:
+    def _recipes(self, by_recipe: Mapping[str, Sequence[Passage]]) -> dict[str, Any]:
         """Return the recipes by name; the writer has agreed to all that those which ask a model are going to ask."""
         request, writer = self.request, self.writer
-        result: dict[str, recipes.Recipe] = {}
+        result: dict[str, Any] = {}
         total = sum(len(share) for name, share in by_recipe.items() if name in rewriting.NAMES)
         tasks, before = [], 0
         for name, share in by_recipe.items():

@@ -29,11 +29,6 @@ def parse_html(html: str) -> Any:
         raise RejectedMarkup(one_line(error)) from error
 
 
-def text_of_html(html: str, without: tuple[str, ...] = UNREAD) -> str:
-    """Return the text of HTML, lines as they are displayed; elements of these names are left out."""
-    return "\n".join(text for _, text in blocks_of_html(html, without)).strip()
-
-
 def blocks_of_html(
     html: str, without: tuple[str, ...] = (*UNREAD, *NAVIGATION), left_out: Counter[str] | None = None
 ) -> list[tuple[bool, str]]:

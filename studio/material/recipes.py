@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from studio.data.language import is_hangul
 from studio.i18n import Message, message
@@ -15,17 +15,6 @@ _PARTICLES = re.compile(
 )
 _WORD = re.compile(r"[^\W\d_]{2,30}")
 _SENTENCE_END = re.compile(r"[.!?。…][\"'”’)]?(?=\s)")
-
-
-class Recipe(Protocol):
-    """Makes rows of passages. One that asks a model fits too: it may take its time, and yields as rows are ready."""
-
-    name: str
-    notes: list[Message]
-    """What the reader of the summary should know."""
-
-    def rows(self, passages: Sequence[Passage], left_out: Counter[str]) -> Iterator[dict[str, Any]]:
-        """Yield a row of each passage that can be one; others are counted in `left_out` by kind."""
 
 
 class KeywordsRecipe:

@@ -39,7 +39,8 @@ def is_list(part: Part) -> bool:
 
 def read(part: Part) -> Iterator[Message]:
     """Yield the messages of a day; those of a thread are a chat of their own."""
-    names = _user_names(part)
+    users = part.neighbour("users.json")
+    names = _names(users.read()) if users else {}
     folder = PurePosixPath(part.name).parent.name or part.path.parent.name
     for number, entry in enumerate(part.items("item"), 1):
         if not isinstance(entry, dict) or "ts" not in entry:
@@ -70,11 +71,6 @@ def _speaker(entry: dict[str, Any], names: dict[str, str]) -> str:
     user, profile = text(entry.get("user")), entry.get("user_profile")
     own = profile if isinstance(profile, dict) else {}
     return names.get(user) or clean(text(own.get("display_name")) or text(own.get("real_name"))) or user
-
-
-def _user_names(part: Part) -> dict[str, str]:
-    users = part.neighbour("users.json")
-    return _names(users.read()) if users else {}
 
 
 @lru_cache(maxsize=2)

@@ -62,6 +62,8 @@ def add(
     before, state = configs[first], random_state()
     configs[first] = replace(before, use_rslora=False, lora_dropout=0.0)
     size = max(max(config.r, *(config.rank_pattern or {}).values(), 1) for config in map(configs.get, names))
+    layers = [layer for _, layer in multi_adapter.lora_layers(model) if set(names) & set(layer.scaling)]
+    smallest_side = min(min(layer.in_features, layer.out_features) for layer in layers)  # no rank can be larger
     torch.manual_seed(_SEED)
     try:
         with _in_float32(model, name):
@@ -70,7 +72,7 @@ def add(
                 list(weights),
                 name,
                 combination,
-                svd_rank=min(size, _smallest_side(model, names)) if combination.endswith("svd") else None,
+                svd_rank=min(size, smallest_side) if combination.endswith("svd") else None,
                 svd_full_matrices=False,
                 density=density if prunes(combination) else None,
             )
@@ -99,12 +101,6 @@ def _in_float32(model: Any, name: str) -> Iterator[None]:
         yield
     finally:
         del tuner.inject_adapter
-
-
-def _smallest_side(model: Any, names: Sequence[str]) -> int:
-    """Return the smallest input or output of a module with one of the adapters: no rank can be larger."""
-    layers = [layer for _, layer in multi_adapter.lora_layers(model) if set(names) & set(layer.scaling)]
-    return min(min(layer.in_features, layer.out_features) for layer in layers)
 
 
 def save(model: Any, name: str, tokenizer: Any, folder: Path, record: dict[str, Any], about: str) -> None:

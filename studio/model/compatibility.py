@@ -85,7 +85,8 @@ def compare_identities(
         theirs, revision = f"{match[1]}/{match[2]}", match[3]
     ours, is_folder = str(base["id"]), base["revision"] is None
     for each in (ours if is_folder else None, place):
-        if theirs and each and (theirs == str(each) or _is_same_folder(theirs, each)):
+        is_same = each and Path(theirs).is_absolute() and Path(theirs).resolve() == Path(each).resolve()
+        if theirs and (is_same or theirs == str(each)):
             return "name"
     if not is_folder and theirs.casefold() == ours.casefold():
         commits = [bool(_COMMIT.fullmatch(each or "")) for each in (revision, base["revision"])]
@@ -104,10 +105,6 @@ def _may_be_copies(theirs: str, ours: str, is_folder: bool) -> bool:
         return copied[0] or _last(theirs) == _last(ours)
     originals = {_COPY.sub("", _last(name)) for name in (theirs, ours)}
     return any(copied) and len(originals) == 1
-
-
-def _is_same_folder(one: str, other: str | Path) -> bool:
-    return Path(one).is_absolute() and Path(one).resolve() == Path(other).resolve()
 
 
 def _last(name: str) -> str:

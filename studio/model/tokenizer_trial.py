@@ -97,7 +97,6 @@ def _is_small(part: dict[str, Any]) -> bool:
 
 
 def _steps(part: dict[str, Any]) -> Any:
-    """Yield the steps of a part, in order."""
     for name in ("normalizers", "pretokenizers", "decoders", "processors"):
         if name in part:
             for each in part[name]:

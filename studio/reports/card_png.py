@@ -20,21 +20,18 @@ _PANEL_PADDING, _PANEL_HEAD = 26, 58  # space beside an answer, and from the top
 _COLOURS = {"better": GOOD, "worse": WARN, "unclear": MUTED}
 
 
-def to_png(card: Card, size: str = "square", pair: int = 0) -> bytes:
-    """Return the card as a picture of one of `SIZES`, with the pair at index `pair`.
+def to_png(card: Card, size: str = "square") -> bytes:
+    """Return the card as a picture of one of `SIZES`, with its first pair.
 
     Text that does not fit ends in an ellipsis, and the panel says that it is cut; characters that no font here has are
     drawn as boxes, and counted. Raises CompareError for an unknown size, and for Korean text without a Korean font.
     """
     if size not in SIZES:
         raise CompareError("compare.card_size", size=str(size)[:40], sizes=", ".join(SIZES))
-    canvas = Canvas(*SIZES[size], fonts.find(_has_hangul(card, pair)))
-    return _Drawing(card, pair, canvas, wide=size == "landscape", stacked=size == "portrait").draw()
-
-
-def _has_hangul(card: Card, pair: int) -> bool:
-    sides = [part for side in card.sides(card.pairs[pair]) for part in (side.title, side.name, side.answer)]
-    return any(map(is_hangul, "".join([card.title, card.pairs[pair].prompt, *sides, *card.recipe])))
+    sides = [part for side in card.sides(card.pairs[0]) for part in (side.title, side.name, side.answer)]
+    words = "".join([card.title, card.pairs[0].prompt, *sides, *card.recipe])
+    canvas = Canvas(*SIZES[size], fonts.find(any(map(is_hangul, words))))
+    return _Drawing(card, canvas, wide=size == "landscape", stacked=size == "portrait").draw()
 
 
 @dataclass
@@ -42,14 +39,12 @@ class _Drawing:
     """One card on one canvas, from top to bottom."""
 
     card: Card
-    pair: int
     canvas: Canvas
     wide: bool
     stacked: bool
 
     def draw(self) -> bytes:
-        """Draw everything and return the picture."""
-        answers, margin = self.card.pairs[self.pair], 48 if self.wide else 56
+        answers, margin = self.card.pairs[0], 48 if self.wide else 56
         for words in (self.card.title, answers.prompt, *answers.answers, *self.card.recipe):
             self.canvas.drawable(words)  # so that the foot can say what has no glyph
         left, width = margin, self.canvas.width - 2 * margin
@@ -76,11 +71,11 @@ class _Drawing:
         label = canvas.drawable(card.words("prompt"))
         canvas.text(left, top, label, 18, MUTED, bold=True)
         if total > 1:
-            count = canvas.drawable(card.words("one_of", number=self.pair + 1, total=total))
+            count = canvas.drawable(card.words("one_of", number=1, total=total))
             canvas.text(left + width - canvas.measure(count, 18), top, count, 18, MUTED)
         top += line_height(18) + 2
         sizes = [26, 24, 22] if self.wide else [32, 28, 25]
-        fitted = canvas.fit(card.pairs[self.pair].prompt, width, 2 * line_height(sizes[0]), sizes, bold=True)
+        fitted = canvas.fit(card.pairs[0].prompt, width, 2 * line_height(sizes[0]), sizes, bold=True)
         canvas.lines(left, top, fitted, bold=True)
         if fitted.cut:
             right = left + canvas.measure(label, 18, bold=True) + 14
@@ -89,7 +84,7 @@ class _Drawing:
 
     def _sides(self, left: float, top: float, width: float, height: float) -> None:
         """Draw the answers in one size of type, side by side or in rows."""
-        gap, sides = 24, self.card.sides(self.card.pairs[self.pair])
+        gap, sides = 24, self.card.sides(self.card.pairs[0])
         is_grid = len(sides) > (3 if self.stacked else 2)
         in_row = len(sides) if self.wide else 2 if is_grid or not self.stacked else 1
         rows = [sides[first : first + in_row] for first in range(0, len(sides), in_row)]
@@ -121,7 +116,6 @@ class _Drawing:
         return [share - excess * (share - least) / spare if spare else share for share in shares]
 
     def _fitted(self, answer: str, width: float, height: float, sizes: Sequence[int]) -> FittedText:
-        """Fit an answer into a panel."""
         content = answer if answer.strip() else self.card.words("empty")
         return self.canvas.fit(content, width - 2 * _PANEL_PADDING, height - _PANEL_HEAD - 16, sizes)
 
@@ -177,7 +171,6 @@ class _Drawing:
         return top - (16 if self.wide else 22)
 
     def _packed(self, items: Sequence[str], width: float, size: int) -> list[str]:
-        """Put items into lines, as many as fit in each."""
         lines: list[str] = []
         for item in (" ".join(item.split()) for item in items):
             longer = f"{lines[-1]} · {item}" if lines else item
@@ -188,7 +181,6 @@ class _Drawing:
         return lines
 
     def _scores(self, left: float, bottom: float, width: float) -> float:
-        """Draw the headline measures side by side above `bottom`, and return where they begin."""
         rows = [row for name in HEADLINE_METRICS for row in self.card.rows if row.name == name][:3]
         if not rows:
             return bottom

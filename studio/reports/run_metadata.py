@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio import presets
-from studio.config import RunConfig, fields, values
+from studio.config import RunConfig, differing, fields, value_of
 from studio.errors import ConfigError
 from studio.events import Chosen
 from studio.files import read_as, read_json
@@ -16,10 +16,6 @@ from studio.runs.history import Summary
 
 if TYPE_CHECKING:
     from studio.evaluate.scoreboard import Scoreboard
-
-NAMES = ("name",)
-"""Settings that tell runs apart and change nothing about them."""
-_FIELDS = dict(fields())
 
 
 @dataclass(frozen=True)
@@ -112,12 +108,9 @@ def read(run: Run, chosen: Sequence[Chosen] | None = None) -> RunMetadata:
 
 
 def from_default(config: RunConfig) -> dict[str, Any]:
-    """Return the settings that are not at their defaults, by dotted path."""
-    return {
-        path: value
-        for path, value in values(config).items()
-        if path not in NAMES and value is not None and value != _FIELDS[path].default
-    }
+    """Return the settings that are not at their defaults, by dotted path; not the name, which changes nothing."""
+    named = {path: value_of(config, path) for path in fields() if path != "name"}
+    return {path: value for path, value in named.items() if value not in (None, fields()[path].default)}
 
 
 def from_preset(config: RunConfig) -> dict[str, tuple[Any, Any]]:
@@ -125,14 +118,7 @@ def from_preset(config: RunConfig) -> dict[str, tuple[Any, Any]]:
     if config.preset not in presets.names():
         return {}
     differences = differing([config, presets.load(config.preset)])
-    return {path: both for path, both in differences.items() if path not in NAMES}
-
-
-def differing(configs: Sequence[RunConfig]) -> dict[str, tuple[Any, ...]]:
-    """Return the settings in which some configs differ, by dotted path, with the value of each."""
-    each = [values(config) for config in configs]
-    rows = {path: tuple(one[path] for one in each) for path in _FIELDS}
-    return {path: row for path, row in rows.items() if any(value != row[0] for value in row)}
+    return {path: both for path, both in differences.items() if path != "name"}
 
 
 def _evaluations(folder: Path) -> list[SavedScoreboard]:

@@ -78,7 +78,8 @@ class Curve:
             elif isinstance(event, Resumed):
                 curve, steps, evaluations = curve._extended(steps, evaluations)._until(event.step), [], []
             elif isinstance(event, StyleMeasured):
-                curve = curve._with_style(event)
+                styles = (*(each for each in curve.styles if each.step != event.step), event)
+                curve = replace(curve, styles=styles, updates=curve.updates + 1, jumps=curve.jumps + 1)
             elif isinstance(event, Best | StyleKept):
                 curve = replace(curve, best_step=event.step)
             elif isinstance(event, StateChanged):
@@ -100,10 +101,6 @@ class Curve:
             updates=self.updates + len(steps) + len(evaluations),
             jumps=self.jumps + len(evaluations),
         )
-
-    def _with_style(self, point: StyleMeasured) -> "Curve":
-        styles = (*(each for each in self.styles if each.step != point.step), point)
-        return replace(self, styles=styles, updates=self.updates + 1, jumps=self.jumps + 1)
 
     def _until(self, step: int) -> "Curve":
         logged, evaluated = self.steps <= step, self.evaluated_steps <= step

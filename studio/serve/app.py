@@ -165,13 +165,11 @@ class _Answers:
             raise
 
     def cancel(self) -> None:
-        """Let the answers that are not over end."""
         for call in self._calls:
             call.cancel()
 
     @property
     def usage(self) -> CompletionUsage:
-        """The tokens of prompts and answers."""
         prompts = sum(call.prompt_tokens for call in self._calls)
         written = sum(progress.tokens for progress in self.progress)
         return CompletionUsage(prompt_tokens=prompts, completion_tokens=written, total_tokens=prompts + written)

@@ -123,5 +123,4 @@ def catalogue(sources: Sequence[str], also: Sequence[str] = ()) -> Catalogue:
 
 
 def _name(text: str) -> str:
-    """Return a text as a model's name: without what has a meaning in one."""
     return re.sub(r"[^\w.-]+", "-", text).strip("-") or "adapter"

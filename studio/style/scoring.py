@@ -171,7 +171,7 @@ class AnswerScorer:
         return encoded["input_ids"]
 
 
-def choose_candidates(prompts: Sequence[str], count: int = CANDIDATES, seed: int = bootstrap.SEED) -> list[list[int]]:
+def choose_candidates(prompts: Sequence[str], count: int = CANDIDATES) -> list[list[int]]:
     """Return for each prompt the rows of the prompts that it is ranked among, its own first; the same for all columns.
 
     A prompt with the same text is no distractor.
@@ -179,7 +179,7 @@ def choose_candidates(prompts: Sequence[str], count: int = CANDIDATES, seed: int
     chosen = []
     for row, prompt in enumerate(prompts):
         others = [other for other, text in enumerate(prompts) if text != prompt]
-        picked = random.Random(seed + row).sample(others, min(count - 1, len(others)))
+        picked = random.Random(bootstrap.SEED + row).sample(others, min(count - 1, len(others)))
         chosen.append([row, *picked])
     return chosen
 

@@ -30,7 +30,6 @@ from studio.style import bootstrap, headline, prompted_store, style_store
 from studio.style.answers import FOLDER, ColumnAnswers
 from studio.style.drift import Drift, drift, score_ordinary
 from studio.style.measurement import CURVE_FACTORS, CURVE_PROMPTS, AnsweredColumn, Measurement
-from studio.style.prompted import choose_prompt, example_room
 from studio.style.report import StyleReport
 from studio.style.request import TRAINING_ROWS, StyleProgress, StyleRequest
 from studio.style.scoring import AnswerScorer, TrainingText
@@ -86,7 +85,6 @@ class _StyleJob:
         self.total = 0
 
     def run(self) -> None:
-        """Read the rows, answer, score, and store the report."""
         tokenizer = self._models.tokenizer
         rows, notes = held_out.select(self._run, self._request.rows, tokenizer, self._job.check_stop)
         with_prompt = [row for row in rows if row.prompt]
@@ -201,8 +199,8 @@ class _StyleJob:
             return edited
         longest = max(len(row.ids) for row in rows)
         most = generate.max_positions(self._models.model, prompted_store.USUAL_POSITIONS)
-        room = example_room(most, longest, self._settings.max_new_tokens)
-        column = choose_prompt(self._run, train, self._models.tokenizer, room, classifier)
+        room = prompted_store.example_room(most, longest, self._settings.max_new_tokens)
+        column = prompted_store.choose_prompt(self._run, train, self._models.tokenizer, room, classifier)
         if column is None:
             self._notes.append(message("style.note.no_room"))
             return None

@@ -91,7 +91,6 @@ def verdict(
     base: "ColumnReport",
     author_style: Sequence[float],
     weights: Array,
-    votes: Votes | None = None,
     chance: float = 1 / CANDIDATES,
 ) -> Verdict:
     """Say whether the adapter, or a prompt, is the better way to the style.
@@ -124,8 +123,7 @@ def verdict(
     fits = (own if winner == "adapter" else rival).fits
     if winner != "undecided" and bootstrap.share(fits).low <= chance:
         winner, key = "undecided", f"{winner}_misses"
-    result = Verdict(winner, style, fit, more, _reason(key, style, fit, more))
-    return with_votes(result, votes) if votes else result
+    return Verdict(winner, style, fit, more, _reason(key, style, fit, more))
 
 
 def with_votes(measured: Verdict, against_prompt: Votes, against_base: Votes = Votes()) -> Verdict:

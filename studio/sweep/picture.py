@@ -105,7 +105,6 @@ class _Column:
         return math.log10(value) if self.log else float(value)
 
     def y(self, value: Any) -> float:
-        """Return the height of a value on the picture."""
         return HEIGHT - _BOTTOM - self.share(value) * (HEIGHT - _TOP - _BOTTOM)
 
     def ticks(self) -> list[tuple[float, str]]:

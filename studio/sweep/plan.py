@@ -97,31 +97,26 @@ def make(
 def conflicts(
     plan: SweepPlan, combinations: Sequence[Mapping[str, Any]]
 ) -> list[tuple[Mapping[str, Any], ConfigError]]:
-    """Return the combinations that cannot be, each with its error."""
+    """Return the combinations that cannot be, or lack what the sweep compares, each with its error."""
     problems: list[tuple[Mapping[str, Any], ConfigError]] = []
     for settings in combinations:
         try:
-            require_comparable(plan, plan.config(settings))
+            config = plan.config(settings)
+            if plan.by == "loss" and config.data.validation.kind == "none":
+                raise ConfigError("sweep.no_validation")
+            if plan.by == "style" and "off" in (config.samples.mode, config.samples.meter):
+                raise ConfigError("sweep.no_meter")
         except ConfigError as error:
             problems.append((settings, error))
     return problems
 
 
 def _reason(error: ConfigError) -> Message:
-    """Return why a combination cannot be, in one line."""
     if "detail" in error.values:
         return error.values["detail"]
     if "allowed" in error.values:
         return message("cli.sweep.allowed", path=error.values["path"], allowed=error.values["allowed"])
     return error.message
-
-
-def require_comparable(plan: SweepPlan, config: RunConfig) -> None:
-    """Raise ConfigError for a run without what the sweep compares."""
-    if plan.by == "loss" and config.data.validation.kind == "none":
-        raise ConfigError("sweep.no_validation")
-    if plan.by == "style" and "off" in (config.samples.mode, config.samples.meter):
-        raise ConfigError("sweep.no_meter")
 
 
 def label(settings: Mapping[str, Any]) -> str:

@@ -41,7 +41,6 @@ class _StepAdapter:
         raise NotImplementedError
 
     def _keep(self) -> None:
-        """Save the adapter of `step`, the one to be kept."""
         if self._save:
             self.adapter.parent.mkdir(exist_ok=True)
             self._save(self.adapter)

@@ -3,8 +3,8 @@
 from studio.runs import Action
 
 
-class StopRequested(Exception):
-    """The user requested something of the run that ends this part of its work."""
+class StopRequested(BaseException):
+    """The user requested something of the run that ends this part of its work; as Ctrl-C, it is no failure."""
 
     def __init__(self, action: Action):
         super().__init__(action)

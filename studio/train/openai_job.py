@@ -150,8 +150,9 @@ def to_recipe(
     if any(each.get("type") == "wandb" for each in job.integrations or []):
         take("integrations", "wandb", {"train.trackers": ("wandb",)})
     config = config.with_settings(job_settings | dict(settings))
-    decided = _decided({*job_settings, *settings})
-
+    decided = {*job_settings, *settings}
+    for together in ({"train.epochs", "train.max_steps"}, {"train.batch_size", "train.gradient_accumulation"}):
+        decided |= together if together & decided else set()  # they say the same: a suggestion may change neither
     advice = suggest.suggest(config, free, on_progress, keep=decided)
     config = config.with_settings(advice.settings())
     if numbers.learning_rate_multiplier != "auto" and "train.learning_rate" not in settings:
@@ -167,12 +168,6 @@ def to_recipe(
     if unknown:
         lines.append(message("log.job.left_out", fields=listed(sorted(unknown))))
     return JobRecipe(config, tuple(lines), advice)
-
-
-def _decided(paths: set[str]) -> set[str]:
-    """Return the settings that a suggestion may not change: those at `paths`, and what says the same with them."""
-    together = ({"train.epochs", "train.max_steps"}, {"train.batch_size", "train.gradient_accumulation"})
-    return paths.union(*(group for group in together if group & paths))
 
 
 def _rows_file(job: Path, field: str, named: str, override: Path | None) -> Path:

@@ -7,7 +7,7 @@ for the few that change how the same sum is computed, how often something is mea
 from collections.abc import Mapping
 from typing import Any
 
-from studio.config import RunConfig, value_of, values
+from studio.config import RunConfig, differing, value_of
 from studio.errors import RunError
 from studio.runs import Run, State
 
@@ -31,18 +31,12 @@ MAY_CHANGE = (
 )
 
 
-def differences(before: RunConfig, after: RunConfig) -> dict[str, Any]:
-    """Return the settings in which two configs differ, by dotted path, with the later values."""
-    old = values(before)
-    return {path: value for path, value in values(after).items() if value != old[path]}
-
-
 def checked_changes(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of `settings` (by dotted path) that change something; raises ConfigError and RunError."""
     before = run.config()
     after = before.with_settings(settings)
     rows_before, rows = (each.train.batch_size * each.train.gradient_accumulation for each in (before, after))
-    changes = differences(before, after)
+    changes = {path: value for path, (_, value) in differing([before, after]).items()}
     refused = [path for path in changes if path not in MAY_CHANGE]
     if refused:
         raise RunError("run.may_not_change", run=run.id, what=", ".join(refused), may=", ".join(MAY_CHANGE))
@@ -69,7 +63,7 @@ def length_setting(config: RunConfig) -> str:
 def require_same(run: Run, fingerprints: Mapping[str, Any]) -> None:
     """Raise RunError that names what has changed since the run began: settings in its file, its data, its base."""
     known = run.resolved()
-    what = list(differences(RunConfig.from_mapping(known["config"]), run.started_config()))
+    what = list(differing([RunConfig.from_mapping(known["config"]), run.started_config()]))
     what += [name for name, value in fingerprints.items() if known.get(name) != value]
     if what:
         raise RunError("run.changed", run=run.id, what=", ".join(what))

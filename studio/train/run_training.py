@@ -23,7 +23,6 @@ from studio.train import distributed, plan, preflight, recorded_rows, resume, sa
 from studio.train.best_adapter import BestAdapter, BestStyle, LastSound
 from studio.train.interrupts import NonFiniteLoss, StopRequested
 from studio.train.plan import Plan
-from studio.train.style_points import OpenMeter
 
 
 def train(
@@ -33,7 +32,7 @@ def train(
     *,
     resumed: bool = False,
     token: str | None = None,
-    open_meter: OpenMeter | None = None,
+    open_meter: samples.OpenMeter | None = None,
     visited: bool = True,
 ) -> None:
     """Carry out a run, or resume it from its newest checkpoint; its directory says how it ended.

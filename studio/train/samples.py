@@ -1,4 +1,4 @@
-"""The sample timeline: pinned prompts, answered by the base, every few steps and at the end."""
+"""The sample timeline: pinned prompts, answered by the base, every few steps and at the end; and its style."""
 
 import functools
 import logging
@@ -25,9 +25,8 @@ from studio.i18n import Message, message
 from studio.model.adapter import TUNED, ModelHost, preserve_state
 from studio.model.hardware import Choice
 from studio.runs import Run, RunWriter
+from studio.runs.curve import read_curve
 from studio.train.best_adapter import BestStyle, LastSound
-from studio.train.interrupts import StopRequested
-from studio.train.style_points import OpenMeter, StylePoints
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +41,8 @@ MAX_FRAMES, SOME_FRAMES, MIN_FRAMES = 12, 4, 2
 """Frames after the first one: at best, with shorter answers, and at least."""
 MAX_TOKENS, SOME_TOKENS, MIN_TOKENS = 64, 24, 16
 """Tokens of an answer: at best, as long as that many frames would be given up for it, and at least."""
+OpenMeter = Callable[[MeterSetup], Any]
+"""Makes the `TrainingMeter` of a run (`training_meter.open_meter`); None, with a note that says why, without one."""
 
 
 class _Line(BaseModel):
@@ -188,6 +189,41 @@ def choose_schedule(
     return SamplingSchedule(every, tokens, share, count, tuple(choices))
 
 
+class StylePoints:
+    """Measures frames, writes the points and tells `best` of them; a failure ends the metering, not the run."""
+
+    def __init__(self, run: RunWriter, best: BestStyle | LastSound, open_meter: Callable[[], Any], resumed_at: int):
+        """`open_meter` may raise; `resumed_at` is the step of the checkpoint that the run goes on from, or 0."""
+        self._run, self._best = run, best
+        self._measured = {point.step for point in read_curve(run).styles if point.step <= resumed_at}
+        self._meter: Any = None
+        try:
+            self._meter = open_meter()
+        except Exception as error:
+            self._fail(resumed_at, error)
+
+    def measure(self, step: int, base: Sequence[str], answers: Sequence[str]) -> None:
+        """Measure a frame, unless that was done; the point is written last: after a kill before it, all is repeated."""
+        if self._meter is None or step in self._measured:
+            return
+        self._run.update(phase="styling")
+        try:
+            point = self._meter.measure(step, base, answers)
+            self._best.add_point(point)
+            self._run.emit(point)
+            self._measured.add(step)
+        except Exception as error:
+            self._fail(step, error)
+        self._run.update(phase="training")
+
+    def _fail(self, step: int, error: Exception) -> None:
+        log.warning("the style at step %s was not measured", step, exc_info=True)
+        self._meter = None
+        self._run.note(
+            message("log.style.failed", step=step, detail=one_line(f"{type(error).__name__}: {error}")), "warning"
+        )
+
+
 class SampleWriter:
     """Takes a run's frames when they are due; a frame that fails ends the timeline but not the run."""
 
@@ -227,8 +263,6 @@ class SampleWriter:
             seconds = round(time.perf_counter() - began, 3)
             self._run.append(FILE, Frame(step=step, seconds=seconds, answers=answers).model_dump_json() + "\n")
             self._texts[step] = [answer.text for answer in answers]
-        except StopRequested:
-            raise
         except Exception as error:
             log.warning("the frame at step %s failed", step, exc_info=True)
             self._over = True
@@ -268,8 +302,6 @@ def start(
             run.append(FILE, started.model_dump_json() + "\n")
         elif config.samples.every:
             started = started.model_copy(update={"every": config.samples.every})
-    except StopRequested:
-        raise
     except Exception as error:
         log.warning("there are no sample answers", exc_info=True)
         run.note(message("log.no_samples", detail=one_line(error, 300)), "warning")

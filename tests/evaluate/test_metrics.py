@@ -62,7 +62,7 @@ def test_bleu_and_chrf_are_what_sacrebleu_says(rows, tokenizer):
 
 def test_a_figure_of_drawn_rows_is_what_sacrebleu_says_of_those_rows():
     answers, references = [row[2] for row in ENGLISH], [[row[1] for row in ENGLISH]]
-    shared = metric_context(references[0], None, None)
+    shared = metric_context(references[0], None)
     for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
         measure = next(m for m in METRICS if m.name == name)
         statistics = measure.statistics(samples(ENGLISH), shared)
@@ -84,7 +84,7 @@ def test_rouge_is_what_rouge_score_says_of_english():
 
 def test_rouge_sees_korean_where_the_library_alone_sees_nothing():
     alone = rouge_scorer.RougeScorer(["rouge1"]).score("바다는 넓어요", "바다를 봐요")["rouge1"].fmeasure
-    shared = metric_context(["바다는 넓어요"], None, None)
+    shared = metric_context(["바다는 넓어요"], None)
 
     assert alone == 0
     assert shared.tokenize("바다는 넓어요.") == ["바다", "는", "넓", "어요"]
@@ -345,7 +345,7 @@ def test_the_marker_of_the_quickstart_is_read_as_pythons_own_expressions_are():
 
     pattern = presets.load("quickstart").evaluation.marker
     outputs = [row["output"] for row in source.open_table(SourceConfig(kind="bundled", name="captain")).rows()]
-    marker = metric_context(outputs, None, pattern).marker
+    marker = metric_context(outputs, pattern).marker
 
     assert [bool(marker.search(text)) for text in outputs] == [bool(re.search(pattern, text)) for text in outputs]
 
@@ -356,7 +356,7 @@ def test_the_language_is_the_one_of_the_references():
     assert metrics.detect_language(["LoRA는 r=16, alpha=32로 학습해요"]) == "ko"
     assert metrics.detect_language(["The Korean word for sea is 바다."]) == "en"
     assert metrics.detect_language([]) == "en"
-    assert score(samples(KOREAN), perfect(KOREAN), language="en").language == "en"
+    assert score(samples(KOREAN), perfect(KOREAN)).language == "ko"
 
 
 @pytest.mark.parametrize("measure", METRICS, ids=lambda measure: measure.name)
@@ -381,9 +381,7 @@ def test_the_general_set_has_nothing_of_a_presets_style():
     marked = [sample.answer for sample in (Sample("", None, row["output"]) for row in rows)]
     pattern = presets.load("quickstart").evaluation.marker
 
-    board = score(
-        [Sample("", None, text) for text in marked], [Sample("", None, text) for text in marked], None, pattern
-    )
+    board = score([Sample("", None, text) for text in marked], [Sample("", None, text) for text in marked], pattern)
     assert board.score("marker").before == 0
 
 

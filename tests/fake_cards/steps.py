@@ -65,13 +65,13 @@ def set_memory(case: dict[str, Any], model: Path) -> None:
 
 def answers(host: Any, run: Any, config: Any, request: Any) -> dict[str, Any]:
     """Answer with the base and the adapter that trains, on the way of a visit to a training."""
-    from studio.compare import compare_job
     from studio.compare.column_loading import load_columns
     from studio.compare.proof import prove
     from studio.generation import generate
     from studio.generation.generate import PromptBatchItem
+    from studio.model.adapter import preserve_state
 
-    with compare_job.unchanged_model(host, run), load_columns(host, run, config, request.columns, run) as models:
+    with preserve_state(host.peft), load_columns(host, run, config, request.columns, run) as models:
         prompts = [PromptBatchItem(((5, 6, 7),) * 2, "a"), PromptBatchItem(((5, 6),) * 2, "b")]
         answered = generate.answer(models, prompts, request.generation, threading.Event())
         proof = prove(request, models, prompts, answered.first_logits)

@@ -15,8 +15,7 @@ from studio.generation.job_context import JobContext
 from studio.i18n import LANGUAGES
 from studio.material import make, rewriting
 from studio.material.make import Request
-from studio.material.pair_filter import clean_answer, reject
-from studio.material.rewriting import BaseModelWriter
+from studio.material.rewriting import BaseModelWriter, clean_answer, reject
 from studio.model.adapter import ModelHost
 
 STORM = "Ach, the storm! It took Brun's boat at 4, and seven nets with it, and gave back not a plank, my dears."

@@ -7,10 +7,10 @@ from planted import scored
 from studio.compare.columns import Column
 from studio.events import Interval
 from studio.style import bootstrap, measurement
-from studio.style.prompted import choose_examples, prompted_column
+from studio.style.prompted_store import choose_examples, prompted_column
 from studio.style.report import CurvePoint
 from studio.style.strength import train_classifier
-from studio.style.verdict import Votes, verdict
+from studio.style.verdict import Votes, verdict, with_votes
 
 N = 40
 UNCLEAR = {"n": 12, "noise": 6, "seed": 1}
@@ -26,7 +26,8 @@ def judged(adapter, prompt, *, n=N, noise=1.5, adapter_fits=0.7, prompt_fits=0.7
         for percent, share in ((adapter, adapter_fits), (prompt, prompt_fits))
     ]
     fits = sides[0].scores.fits if base_fits is None else drawn.permutation(n) < base_fits * n
-    return verdict(*sides, scored(base, fits), author, bootstrap.draws(n), votes)
+    measured = verdict(*sides, scored(base, fits), author, bootstrap.draws(n))
+    return with_votes(measured, votes) if votes else measured
 
 
 def test_an_adapter_with_more_of_the_style_was_worth_training():

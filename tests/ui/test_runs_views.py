@@ -9,6 +9,7 @@ import pytest
 from numpy import arange, array
 
 from studio import presets, runs
+from studio.config import differing
 from studio.events import Chosen, Evaluated, Step
 from studio.i18n import LANGUAGES, message, text
 from studio.reports import run_metadata
@@ -155,7 +156,7 @@ def test_the_charts_dashes_are_those_of_the_legend():
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_only_settings_that_differ_are_in_the_table(three, language):
-    rows = run_metadata.differing([run.config() for run in three[:2]])
+    rows = differing([run.config() for run in three[:2]])
     rows.pop("name")
     assert rows == {"lora.r": (16, 4)}
     table = overlay_views.differences(laid([1.0], [1.0]), rows, language)

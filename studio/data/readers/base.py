@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -24,8 +23,6 @@ MAX_COLUMNS = 20_000
 """Columns of a table; Excel's sheets have 16,384 at most."""
 MAX_DEPTH = 100
 """Lists and objects inside one another in a row: far more than data have, far less than overflows a parser's stack."""
-
-_UNUSUAL = re.compile(r"\\u[dD][89a-fA-F]|NaN|Infinity|\d[eE]\+?\d{3}")
 
 
 class BadRow(Exception):
@@ -107,19 +104,17 @@ def require_unique(name: str, columns: Iterable[str]) -> None:
         raise DataError("data.column_twice", name=name, column=twice[0])
 
 
-def as_row(value: Any, repair: bool = True) -> Row | BadRow:
+def as_row(value: Any) -> Row | BadRow:
     """Return a JSON value as a row: an object, or a bare list of turns under `messages`.
 
-    With `repair`, lone surrogates and NaN are replaced, which no later step can write; without, the caller knows that
-    there are none.
+    Lone surrogates and NaN are replaced, which no later step can write.
     """
     if isinstance(value, list) and value and isinstance(value[0], dict):
         value = {"messages": value}
     if not isinstance(value, dict):
         return BadRow("not_an_object", json.dumps(value, ensure_ascii=False)[:120])
     notes: dict[str, None] = {}
-    if repair:
-        value = _repaired(value, notes, 0)
+    value = _repaired(value, notes, 0)
     if kind := next((kind for kind in ("too_deep", "too_long") if kind in notes), None):
         return BadRow(kind, next(iter(value), ""))
     row = {str(column).strip(): cell for column, cell in value.items()}
@@ -154,8 +149,3 @@ def _repaired(value: Any, notes: dict[str, None], depth: int) -> Any:
 def without_surrogates(text: str) -> str:
     """Return a text in which halves of letters (lone surrogates), which no file can hold, are replaced."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def may_need_repair(text: str) -> bool:
-    """Whether a row's JSON may hold what `as_row` repairs; a cheap test with false positives."""
-    return bool(_UNUSUAL.search(text)) or text.count("[") + text.count("{") > MAX_DEPTH

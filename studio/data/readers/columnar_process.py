@@ -44,7 +44,7 @@ def main() -> int:
     limits = runpy.run_path(str(Path(__file__).parents[2] / "process_limits.py"))
     try:
         with limits["limiter"]("RLIMIT_DATA")(request["memory"]):
-            opened = _open(request["path"])
+            opened = (Parquet if request["path"].lower().endswith(SUFFIX) else Arrow)(request["path"])
             if not request["spans"]:
                 emit("count", opened.count())
             else:
@@ -83,10 +83,6 @@ def emit(kind: str, value: Any, most: int | None = None) -> bool:
         return False
     sys.stdout.buffer.write(f'["{kind}", {len(packed)}, {text}]\n'.encode("utf-8", "surrogatepass"))
     return True
-
-
-def _open(path: str) -> "Parquet | Arrow":
-    return Parquet(path) if path.lower().endswith(SUFFIX) else Arrow(path)
 
 
 class Parquet:

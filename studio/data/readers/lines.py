@@ -10,7 +10,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from studio.data.readers.base import MAX_ROW_BYTES, BadRow, OnProgress, Reader, Row, as_row, may_need_repair
+from studio.data.readers.base import MAX_ROW_BYTES, BadRow, OnProgress, Reader, Row, as_row
 
 MAX_LITERAL = 1_000_000
 """Longest line of Python's literals, in characters: a syntax tree takes some hundred bytes for each."""
@@ -140,7 +140,7 @@ def json_row(line: str, python: bool = False) -> Row | BadRow:
         return BadRow("bad_json", line, getattr(error, "msg", str(error)))
     except RecursionError:
         return BadRow("too_deep", line)
-    return as_row(value, repair=python or may_need_repair(line))
+    return as_row(value)
 
 
 def parsed_line(line: str, python: bool = False) -> Any:

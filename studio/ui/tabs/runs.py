@@ -9,10 +9,9 @@ from typing import Any
 import gradio as gr
 
 from studio import runs
-from studio.config import RunConfig
+from studio.config import RunConfig, differing
 from studio.errors import ConfigError, RunError
 from studio.i18n import text
-from studio.reports import run_metadata
 from studio.runs import Run, history, metadata, trash
 from studio.runs.history import Summary
 from studio.ui import overlay_views, polling, run_reader, runs_views, views
@@ -160,11 +159,11 @@ class RunsTab:
         if len(chosen) > 1:
             laid = [_laid(letter, run) for letter, run in zip(LETTERS, chosen, strict=False)]
             configs = [run.config for run in laid]
-            differing = run_metadata.differing([config for config in configs if config]) if all(configs) else {}
-            differing.pop("name", None)
+            different = differing([config for config in configs if config]) if all(configs) else {}
+            different.pop("name", None)
             updates[self.legend] = overlay_views.legend(laid, kind, language)
             updates[self.overlay_sentence] = f'<p class="caption">{overlay_views.sentence(laid, kind, language)}</p>'
-            updates[self.differences] = overlay_views.differences(laid, differing, language)
+            updates[self.differences] = overlay_views.differences(laid, different, language)
             stamp = (kind, tuple((run.letter, run.name, run.curve.ends) for run in laid))
             updates[self.overlay] = StampedChart(overlay_views.frame(laid, kind), stamp)
         return updates
