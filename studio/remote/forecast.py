@@ -106,9 +106,8 @@ def sentences(work: Workload | None, quote: JobRecord) -> list[Message]:
     setup = {"from_minutes": f"{SETUP_SECONDS[0] / 60:g}", "to_minutes": f"{SETUP_SECONDS[1] / 60:g}"}
     messages.append(message("remote.forecast.basis", passes=f"{work.operations:g}", **counts, **shares, **setup))
     if quote.seconds < most:
-        messages.append(
-            message("remote.forecast.too_short" if quote.seconds < least else "remote.forecast.may_be_short")
-        )
+        short = "too_short" if quote.seconds < least else "may_be_short"
+        messages.append(message(f"remote.forecast.{short}"))
     return messages
 
 
