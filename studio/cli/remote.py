@@ -1,5 +1,6 @@
 """The options of `train` for another machine: --on, --flavor, --timeout, --write-job."""
 
+import contextlib
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +9,7 @@ import typer
 from studio.cli import console
 from studio.cli.console import out, print_plain, text
 from studio.config import RunConfig
+from studio.errors import StudioError
 from studio.remote import record
 from studio.remote.record import FLAVOR, TIMEOUT
 from studio.runs import Run
@@ -27,7 +29,9 @@ def start(
     as_json: bool,
 ) -> Run | None:
     """Say what a job costs at most, and start it; None where that was only asked for, or is declined."""
-    from studio.remote import bundle, follow, hub_jobs
+    from studio.data import prepare
+    from studio.model import catalogue
+    from studio.remote import bundle, follow, forecast, hub_jobs
 
     bundle.require_sendable(config)
     seconds = hub_jobs.parse_duration(timeout or TIMEOUT)
@@ -39,6 +43,11 @@ def start(
         prices = {"price": f"{quote.dollars_per_hour:.2f}", "most": f"{quote.most_dollars:.2f}"} if known else {}
         about = {"flavor": flavor, "hours": f"{seconds / 3600:.3g}", "account": jobs.account}
         print_plain(text("remote.price" if known else "remote.no_price", **about, **prices))
+        with contextlib.suppress(StudioError):  # the job itself reads the rows, and says what is wrong with them
+            report = prepare.inspect(config) if forecast.card_of(flavor) else None
+            work = forecast.workload(config, report, catalogue.describe(config.model).parameters)
+            for sentence in forecast.sentences(work, quote):
+                print_plain(str(sentence))
         print_plain(text("remote.deletes" if delete_repository else "remote.keeps"))
     elif check:
         console.print_json(quote.model_dump(include={"flavor", "seconds", "dollars_per_hour"}))

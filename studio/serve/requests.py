@@ -23,8 +23,6 @@ _NEUTRAL: dict[str, Any] = {
     "presence_penalty": 0,
     "response_format": {"type": "text"},
     "suffix": "",
-    "tool_choice": "none",
-    "tools": [],
     "top_logprobs": 0,
 }
 """Settings of the interface that are not offered, with the value that asks for nothing."""
@@ -107,6 +105,10 @@ class ChatRequest(_Request):
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     max_completion_tokens: int | None = None
+    tools: list[Any] | None = None
+    tool_choice: Literal["auto", "none"] | None = None
+    """A tool that must be called is refused. Those that may be are not shown to the model, which was not trained on
+    them and answers in words; chat programs send theirs with each message."""
 
     @property
     def answer_tokens(self) -> tuple[str, int | None]:
@@ -154,7 +156,7 @@ def parse(kind: type[AnyRequest], body: bytes) -> AnyRequest:
         raise _invalid(error) from error
     for name, value in (request.model_extra or {}).items():
         is_neutral = value is None or (name in _NEUTRAL and value == _NEUTRAL[name])
-        if not is_neutral and name not in _WITHOUT_EFFECT and (name, value) != ("tool_choice", "auto"):
+        if not is_neutral and name not in _WITHOUT_EFFECT:
             raise ServeError("serve.not_offered", param=name[:80])
     if any(not text for text in request.stops) or len(request.stops) > 4:
         raise ServeError("serve.stops", param="stop")

@@ -5,7 +5,7 @@ Pure functions without Gradio.
 
 import html
 
-from studio.i18n import text
+from studio.i18n import Message, text
 from studio.model import hub_models
 from studio.remote.record import JobRecord
 
@@ -47,8 +47,8 @@ def _offer(flavor: str, price: float | None, language: str) -> str:
     return flavor if price is None else text("ui.remote.offer", language, flavor=flavor, price=f"{price:.2f}")
 
 
-def quoted(quote: JobRecord, language: str) -> str:
-    """Say what a job costs at most, who pays, and where the run goes."""
+def quoted(quote: JobRecord, forecast: list[Message], language: str) -> str:
+    """Say what a job costs at most, who pays, how long it will take, and where the run goes."""
     hours = f"{quote.seconds / 3600:.3g}"
     if quote.most_dollars is None:
         words = text("remote.no_price", language, flavor=quote.flavor, hours=hours, account=quote.owner)
@@ -56,7 +56,9 @@ def quoted(quote: JobRecord, language: str) -> str:
         prices = {"price": f"{quote.dollars_per_hour:.2f}", "most": f"{quote.most_dollars:.2f}"}
         words = text("remote.price", language, flavor=quote.flavor, hours=hours, account=quote.owner, **prices)
     goes = text("ui.remote.goes", language, repository=f"{quote.repository}-…")
-    return f'<p role="status">{html.escape(words)}</p><p class="hint">{html.escape(goes)}</p>'
+    takes = " ".join(sentence.text(language) for sentence in forecast)
+    paragraphs = (html.escape(part) for part in (takes, goes))
+    return f'<p role="status">{html.escape(words)}</p>' + "".join(f'<p class="hint">{part}</p>' for part in paragraphs)
 
 
 def start_label(quote: JobRecord | None, language: str) -> str:

@@ -1,11 +1,13 @@
 """What an export will weigh is known before it is made, and what lies there is told as it is."""
 
+import math
 import os
 from types import SimpleNamespace
 
 import pytest
 
-from studio.export import adapter, export_folder, inventory, merge, script
+from studio.errors import ExportError
+from studio.export import adapter, export_folder, gguf_file, inventory, merge, script
 from studio.export.export_context import load_context
 from studio.export.inventory import estimate_export, find_export, instructions, list_exports, stamp
 from studio.export.request import KINDS
@@ -117,3 +119,39 @@ def test_an_export_that_is_not_there_is_not_checked(finished_run):
     with pytest.raises(ExportError) as raised:
         gpu.thread().export(ExportRequest(finished_run.id, "adapter", verify=True, write=False)).result()
     assert raised.value.key == "export.not_made"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "wanted", "outcome"),
+    [
+        ((48, 96), "auto", ("float16", "gguf_float16")),
+        ((48, 96), "q8_0", ("q8_0", "gguf_partly")),
+        ((48, 96), "q4_k_m", "errors.export.rows_not_in_blocks"),
+        ((64, 80), "auto", ("q8_0", "gguf_partly")),
+        ((64, 80), "q4_k_m", ("q4_k_m", "gguf_partly")),
+        ((64, 96), "auto", ("q8_0", "gguf_q8_0")),
+    ],
+)
+def test_rows_that_are_not_whole_blocks_are_known_before(finished_run, monkeypatch, sizes, wanted, outcome):
+    """What llama.cpp does with such models was seen with its converter and its quantizer, on tiny ones."""
+    width, inner = sizes
+    shapes = {"embed": [1000, width], "up": [inner, width], "down": [width, inner], "norm": [width], "conv": [width, 4]}
+    total = sum(math.prod(shape) for shape in shapes.values())
+    monkeypatch.setattr(gguf_file, "headers", lambda base: {name: {"shape": shape} for name, shape in shapes.items()})
+    monkeypatch.setattr(gguf_file, "parameters", lambda base: total)
+    monkeypatch.setattr(gguf_file, "has_llama_cpp", lambda: True)
+    base = load_context(finished_run).base
+    settings = {**base.settings, "hidden_size": width}
+
+    if isinstance(outcome, str):
+        with pytest.raises(ExportError) as raised:
+            gguf_file.plan("float32", base.path, settings, wanted)
+        assert raised.value.key == outcome.removeprefix("errors.")
+        assert "--precision float16" in str(raised.value)
+        return
+    planned = gguf_file.plan("float32", base.path, settings, wanted)
+    assert (planned.precision.value, planned.precision.reason.key) == (outcome[0], f"choice.precision.{outcome[1]}")
+    if sizes == (64, 80) and wanted == "auto":
+        left = width * inner  # the down projection alone has rows of 80
+        assert planned.bytes == pytest.approx((left * 16 + (total - left) * 8.5) / 8, abs=1)
+        assert f"{left / total:.0%}" in planned.precision.reason.text()

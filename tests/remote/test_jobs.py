@@ -78,7 +78,9 @@ def test_a_run_is_carried_out_by_a_job_and_comes_back_whole(hub, config, home, h
     (tmp_path / "run.yaml").write_text(config.to_yaml(), encoding="utf-8")
     given = ("train", str(tmp_path / "run.yaml"), "--on", "hf-jobs", "--timeout", "10m")
     most = "costs $0.40 an hour. In at most 0.167 h, the account alice pays at most $0.07"
-    assert most in here(*given, "--check").stdout
+    said = " ".join(here(*given, "--check").stdout.split())
+    assert most in said
+    assert "How long it takes on t4-small is not known" in said  # the model is not here yet
     assert here(*given, input="n\n").returncode == 1
     assert hub.jobs.all == runs.all_runs() == []
     followed = here(*given, "--yes", "--json")
@@ -88,6 +90,9 @@ def test_a_run_is_carried_out_by_a_job_and_comes_back_whole(hub, config, home, h
     local = gpu.thread().start_run(config)
     over(local)
 
+    said = " ".join(here(*given, "--check").stdout.split())
+    assert "It will probably take 3 to 10 minutes on t4-small. That costs $0.02 to $0.07." in said
+    assert "The time limit may be too short" in said
     assert losses(run) == losses(local)
     assert sha256(run.adapter / "adapter_model.safetensors") == sha256(local.adapter / "adapter_model.safetensors")
     assert run.resolved()["config"] == run.started_config().model_dump(mode="json")

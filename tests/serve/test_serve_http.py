@@ -21,6 +21,7 @@ from studio.serve.server import Server, listen_address
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = "sk-of-a-test-4f1c9e7a"
+TOOL = {"type": "function", "function": {"name": "now", "parameters": {"properties": {}, "type": "object"}}}
 ASK = [{"role": "user", "content": "What is 3?"}]
 
 
@@ -150,7 +151,8 @@ def test_a_text_is_rewritten_by_itself_with_the_prompt_of_the_training(serve, ti
         ({"seed": -1}, 400, "seed", None),
         ({"stop": [""]}, 400, "stop", None),
         ({"n": 2}, 400, "n", None),
-        ({"tools": [{"type": "function"}]}, 400, "tools", None),
+        ({"tools": [TOOL], "tool_choice": "required"}, 400, "tool_choice", None),
+        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "now"}}}, 400, "tool_choice", None),
         ({"temprature": 1}, 400, "temprature", None),
     ],
 )
@@ -167,6 +169,23 @@ def test_what_asks_for_nothing_is_taken(serve):
     harmless = {"n": 1, "tools": [], "user": "me", "logprobs": None, "frequency_penalty": 0.0, "logit_bias": {}}
 
     assert post(serve(), {"model": "tiny", "messages": ASK, **harmless}).status_code == 200
+
+
+@pytest.mark.parametrize("choice", [{}, {"tool_choice": "auto"}, {"tool_choice": "none"}])
+def test_tools_that_may_be_called_are_left_out_and_counted(serve, choice):
+    """Chat programs (Open WebUI) send their tools with each message."""
+    server = serve()
+    asked = {"model": "tiny", "messages": ASK, "max_tokens": 8}
+    without = post(server, asked)
+
+    answers = [post(server, {**asked, "tools": [TOOL, TOOL], **choice, "stream": stream}) for stream in (False, True)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [answer.headers["x-restyle-left-out"] for answer in answers] == ["2 tools", "2 tools"]
+    assert answers[0].json()["choices"] == without.json()["choices"]
+    assert "x-restyle-left-out" not in without.headers
+    rewritten = post(server, {"model": "restyle", "messages": [*ASK, *ASK], "tools": [TOOL], "max_tokens": 8})
+    assert rewritten.headers["x-restyle-left-out"] == "1 messages, 1 tools"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """What the names of served models mean, and the line for vLLM."""
 
+import json
 import shlex
 
 import pytest
+import yaml
 
 from studio.compare.columns import BASE
 from studio.errors import ServeError, StudioError
@@ -79,12 +81,50 @@ def test_the_line_for_vllm_names_base_rank_and_adapters(tiny_and_pirate, tiny_mo
     tiny, pirate = tiny_and_pirate
     models = catalogue([tiny.id, pirate.id, f"both=mix:{tiny.id}=1,{pirate.id}=1@cat"])
 
-    words = shlex.split(vllm.command(models))
+    words = shlex.split(vllm.command(models).line)
 
     assert words[:3] == ["vllm", "serve", str(tiny_model)]
     options = {name: words[words.index(name) + 1] for name in ("--max-loras", "--max-lora-rank")}
     assert options == {"--max-loras": "2", "--max-lora-rank": "8"}
     assert words[words.index("--lora-modules") + 1 :] == [f"tiny={tiny.adapter}", f"pirate={pirate.adapter}"]
+    assert [note.key for note in vllm.command(models).notes] == ["serve.vllm.mix"]
+
+
+def change_settings(run, **changes):
+    path = run.adapter / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | changes), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"), [({"use_dora": True}, "use_dora"), ({"lora_bias": True}, "lora_bias"), ({"r": 600}, "rank")]
+)
+def test_what_vllm_refuses_is_left_out_with_the_reason(tiny_and_pirate, changes, reason):
+    tiny, pirate = tiny_and_pirate
+    if "r" in changes:  # a rank of the settings that no module has counts in vLLM too
+        changes = {**changes, "rank_pattern": {"proj": 2}}
+    change_settings(pirate, **changes)
+
+    both = vllm.command(catalogue([tiny.id, pirate.id]))
+    alone = vllm.command(catalogue([pirate.id]))
+
+    assert shlex.split(both.line)[-1] == f"tiny={tiny.adapter}"
+    assert alone.line is None
+    for made in (both, alone):
+        (note,) = made.notes
+        assert (note.key, note.values["reason"].key) == ("serve.vllm.refused", f"serve.vllm.reason.{reason}")
+        assert "--to merged" in note.text()
+
+
+def test_clients_of_vllm_are_told_the_prompt_of_the_training(tiny_and_pirate):
+    tiny, _ = tiny_and_pirate
+    path = tiny.path / "run.yaml"
+    for settings, key in (({"system": "Be brief."}, "system"), ({"template": "Q {a}\nA {b}"}, "text_template")):
+        changed = yaml.safe_load(path.read_text(encoding="utf-8"))
+        changed["data"]["prompt"] = {"style": "text" if "template" in settings else "auto", **settings}
+        path.write_text(yaml.safe_dump(changed), encoding="utf-8")
+        (note,) = vllm.command(catalogue([tiny.id])).notes
+        assert note.key == f"serve.vllm.{key}"
+        assert settings.get("system", "") in note.text("ko")
 
 
 def test_vllm_is_given_the_folder_of_the_built_in_model(tiny_and_pirate, tmp_path, monkeypatch):
@@ -97,4 +137,4 @@ def test_vllm_is_given_the_folder_of_the_built_in_model(tiny_and_pirate, tmp_pat
     builtin = first.first.config().model_copy(update={"model": ModelConfig()})
     monkeypatch.setattr(type(first.first), "config", lambda self: builtin)
     monkeypatch.setattr(load, "locate", lambda model: SimpleNamespace(path=tmp_path / model.id))
-    assert shlex.split(vllm.command(first))[2] == str(tmp_path / BUILTIN_MODEL)
+    assert shlex.split(vllm.command(first).line)[2] == str(tmp_path / BUILTIN_MODEL)

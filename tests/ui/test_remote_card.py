@@ -1,5 +1,7 @@
 """Training on a job of the Hub from the page: its price, its errors, its start, pause and resume, and what it shows."""
 
+import re
+
 import gradio as gr
 import job_runner
 import pytest
@@ -97,6 +99,7 @@ def test_a_job_is_priced_started_paused_and_resumed(hub, tiny_config, page_with,
     expect(page.locator("#remote-start")).to_have_text("Start there for at most $0.40")
     timeout.fill("2h")
     expect(page.locator("#remote-said")).to_contain_text("alice pays at most $0.80")
+    expect(page.locator("#remote-said")).to_contain_text(re.compile("measured on no GPU|counted in tokens"))
     expect(page.locator("#remote-start")).to_have_text("Start there for at most $0.80")
     monkeypatch.setattr(job_runner, "HARDWARE", (("t4-small", 0.01, "minute"),))
     page.locator("#remote-start").click()

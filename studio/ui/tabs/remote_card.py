@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -18,6 +19,7 @@ from studio.ui.page import components, view
 from studio.ui.words import Words
 
 if TYPE_CHECKING:
+    from studio.remote.forecast import Workload
     from studio.remote.hub_jobs import HubJobs, Offers
 _CONTROL = {
     "errors.remote.flavor": "flavor",
@@ -74,11 +76,12 @@ class RemoteCard:
 
     def render(self, offers: "Offers | None", flavor: str, timeout: str) -> dict[Any, Any]:
         """Return what shows the price of the choice, by offers that are known; raises RunError for a wrong choice."""
-        from studio.remote import hub_jobs
+        from studio.remote import forecast, hub_jobs
 
         seconds = hub_jobs.parse_duration(timeout)
         quote = offers.quote(flavor, seconds) if offers else None
-        quote_html = remote_views.quoted(quote, self.language) if quote else ""
+        takes = forecast.sentences(offers.work, quote) if offers and quote else []
+        quote_html = remote_views.quoted(quote, takes, self.language) if quote else ""
         button = {"value": remote_views.start_label(quote, self.language), "interactive": quote is not None}
         choices = {"choices": remote_views.offered(offers.prices, self.language)} if offers else {}
         clear = dict.fromkeys(self.failures.values(), "")
@@ -106,7 +109,7 @@ class RemoteCard:
             config = frame.form.read(values, base)
             if problem := _problem(config, checked, config_of_check):
                 return self.fail(problem)
-            offers = _jobs(token).offers()
+            offers = replace(_jobs(token).offers(), work=_work(config, checked, config_of_check))
             return {self.offers: offers, **self.render(offers, flavor or "", timeout or "")}
 
         @view(self.offers)
@@ -126,7 +129,7 @@ class RemoteCard:
             if problem := _problem(config, checked, config_of_check):
                 return self.fail(problem)
             jobs = _jobs(token)
-            now = jobs.offers()
+            now = replace(jobs.offers(), work=_work(config, checked, config_of_check))
             quote = now.quote(flavor or "", hub_jobs.parse_duration(timeout or ""))
             if (now.account, now.prices[flavor]) != (offers.account, offers.prices.get(flavor)):
                 changed = box(RunError("remote.price_changed").message, self.language)
@@ -171,6 +174,16 @@ def _problem(config: RunConfig, checked: Any, config_of_check: RunConfig | None)
     bundle.require_sendable(config)
     report = checked[0].report if isinstance(checked, tuple) and config == config_of_check else None
     return report.blocks[0] if report and report.blocks else None
+
+
+def _work(config: RunConfig, checked: Any, config_of_check: RunConfig | None) -> "Workload | None":
+    """Return what the run computes, where the check before the start has counted its rows."""
+    from studio.model import catalogue
+    from studio.remote import forecast
+
+    if not isinstance(checked, tuple) or config != config_of_check:
+        return None
+    return forecast.workload(config, checked[0].report, catalogue.describe(config.model).parameters)
 
 
 def _jobs(token: str | None) -> "HubJobs":

@@ -72,13 +72,20 @@ def state(server: Any, language: str) -> str:
     if server is None:
         return hint("ui.serve.off", language)
     models = server.engine.catalogue
+    with_vllm = vllm.command(models)
     names = ", ".join(f"<code>{html.escape(name)}</code>" for name in models.listed)
+    line = (
+        [f"<p>{html.escape(text('ui.serve.vllm', language))}</p>", export_views.code_block(with_vllm.line, language)]
+        if with_vllm.line
+        else []
+    )
+    notes = [f'<p class="hint">{html.escape(note.text(language))}</p>' for note in with_vllm.notes]
     return "".join(
         [
             f'<p role="status">{html.escape(text("ui.serve.on", language, run=models.first.id))}</p>',
             export_views.code_block(server.url, language),
             f"<p>{html.escape(text('ui.serve.models', language))} {names}</p>",
-            f"<p>{html.escape(text('ui.serve.vllm', language))}</p>",
-            export_views.code_block(vllm.command(models), language),
+            *line,
+            *notes,
         ]
     )
