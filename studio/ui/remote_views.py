@@ -57,7 +57,7 @@ def quoted(quote: JobRecord, forecast: list[Message], language: str) -> str:
         words = text("remote.price", language, flavor=quote.flavor, hours=hours, account=quote.owner, **prices)
     goes = text("ui.remote.goes", language, repository=f"{quote.repository}-…")
     takes = " ".join(sentence.text(language) for sentence in forecast)
-    paragraphs = (html.escape(part) for part in (takes, goes))
+    paragraphs = (html.escape(part) for part in (takes, goes) if part)
     return f'<p role="status">{html.escape(words)}</p>' + "".join(f'<p class="hint">{part}</p>' for part in paragraphs)
 
 
