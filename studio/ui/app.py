@@ -180,6 +180,7 @@ def _connect(
         chosen = {"value": preset} if preset in (presets.OWN, *presets.names()) else {}
         return {
             **show_run(following, curves.Settings(), log.Filter()),
+            **({} if following.run_id else {first.card: gr.skip()}),  # the page has come with it; it may be gone by now
             **strip.render(train_tab.strip, following, language),
             **compare_updates.choose(compare_tab, None, language),
             frame.device: _device_name(language),
