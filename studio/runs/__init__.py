@@ -20,6 +20,7 @@ from studio.runs.directory import (
     is_restricted,
     remote_owner,
     require_writable,
+    try_find,
     try_status,
     visible_only,
 )

@@ -62,6 +62,11 @@ class Curve:
     jumps: int = 0
     """Those of them that are not one more step: evaluations, points of the meter and resumes."""
 
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """What tells the curve from itself with more points."""
+        return len(self.steps), len(self.evaluated_steps), *self.losses[-1:], *self.validation_losses[-1:]
+
     def after(self, events: Iterable[Any]) -> "Curve":
         """Return this curve extended by later events; a resume drops what was logged after its checkpoint."""
         curve, steps, evaluations = self, [], []

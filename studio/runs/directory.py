@@ -255,6 +255,14 @@ def remote_owner(run: Run) -> dict[str, Any] | None:
     return {"host": owner.host, "seconds": f"{seconds:.0f}", "most": f"{GONE_SECONDS:.0f}"}
 
 
+def try_find(run_id: str | None) -> Run | None:
+    """Return the run called `run_id`; None without a name, and when its folder was taken away."""
+    try:
+        return find(run_id) if run_id else None
+    except RunError:
+        return None
+
+
 def try_status(run: Run) -> Status | None:
     """Return a run's status, or None when its folder was damaged from outside."""
     status = read_as(Status, run.path / "status.json")

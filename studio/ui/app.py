@@ -18,24 +18,18 @@ from studio.ui import following as follow
 from studio.ui import frame as frames
 from studio.ui import help as help_pages
 from studio.ui import hosts, launch, polling, preset_choices, settings_file, status_views, views
-from studio.ui.failures import show_errors, silent, warn
+from studio.ui.failures import silent, warn
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.page import Page, view
 from studio.ui.tabs import (
     ballot,
-    compare_updates,
     comparing,
     curves,
     data,
     data_events,
-    data_updates,
-    export_events,
     hero,
     log,
-    recipe,
-    runs_events,
-    strip,
     train,
 )
 from studio.ui.tabs import export as export_tab
@@ -57,7 +51,6 @@ _TO_UPLOAD = """() => {
   }, 100);
 }"""
 """On a phone, where a file is dropped stands under the row, which may be drawn after it, and moves it then."""
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 def build() -> gr.Blocks:
@@ -82,28 +75,28 @@ def _build_page(words: Words) -> gr.HTML:
         words.make(gr.HTML, text=notice, frame='<p class="notice" role="note">{}</p>')
     if launch.on_space():
         gr.LoginButton()  # also what makes Gradio offer the Hub's login, to guests too
-    frame = frames.build(words, base, Following())
-    first = hero.build(words)
+    frame = frames.Frame(words, base, Following())
+    first = hero.Hero(words)
     with gr.Tabs(elem_id="tabs") as tabs:
         with words.make(gr.Tab, label="ui.tabs.data", id="data"):
-            data_tab = data.build(words, frame.form, base)
+            data_tab = data.DataTab(words, frame.form, base)
         with words.make(gr.Tab, label="ui.tabs.train", id="train"):
-            train_tab = train.build(words, frame.form, preset)
+            train_tab = train.TrainTab(words, frame.form, preset)
         with words.make(gr.Tab, label="ui.tabs.compare", id="compare") as compare_item:
-            views_tab = comparing.build(words)
+            views_tab = comparing.Views(words)
         with words.make(gr.Tab, label="ui.tabs.runs", id="runs") as runs_item:
-            library = runs_tab.build(words)
+            library = runs_tab.RunsTab(words)
         with words.make(gr.Tab, label="ui.tabs.export", id="export") as export_item:
-            exports = export_tab.build(words)
+            exports = export_tab.ExportTab(words)
             endpoint = ServingCard(words)
     help_pages.build(words)
     refused = html.escape(text("ui.refused", frame.language, name="{name}", kinds="{kinds}"))
     places = html.escape(json.dumps(frame.form.places))
     gr.HTML(f'<i data-places="{places}" data-refused="{refused}"></i>', elem_id="places", visible="hidden")
-    export_events.connect(exports, frame, export_item, tabs)
+    exports.connect(export_item, tabs)
     endpoint.connect(exports.run, export_item)
     views_tab.style.connect_strength(exports.strength)
-    export_events.connect_others(exports, frame, tabs, train_tab.export, library.page.export, library.saved_query)
+    exports.connect_others(frame, tabs, train_tab.export, library.page.export, library.saved_query)
     _connect(frame, first, tabs, data_tab, train_tab, views_tab, compare_item, library, runs_item)
     return frame.brand
 
@@ -141,7 +134,7 @@ def _connect(
     def news_of_run(
         following: Following, before: Following | None, curve_settings: curves.Settings, log_filter: log.Filter
     ) -> dict[Any, Any]:
-        following, updates = train.render(train_tab, following, before, curve_settings, log_filter, language)
+        following, updates = train_tab.render(following, before, curve_settings, log_filter)
         line = _bar(following, language)
         if line and (before is None or line != _bar(before, language)):
             updates[frame.run_bar] = line
@@ -149,12 +142,12 @@ def _connect(
 
     def show_stage(following: Following, queued: str | None = None) -> dict[Any, Any]:
         row = gr.update(visible=following.alive)
-        return {frame.run_row: row, **train.buttons(train_tab, following, language, queued)}
+        return {frame.run_row: row, **train_tab.buttons(following, queued)}
 
     def show_run(following: Following, *looks: Any) -> dict[Any, Any]:
         is_open = gr.update(open=following.run_id is None)
         run_updates = {**news_of_run(following, None, *looks), **show_stage(following), train_tab.setup: is_open}
-        return {**run_updates, **hero.visibility(first, following.run_id is None)}
+        return {**run_updates, **first.visibility(following.run_id is None)}
 
     def find_news(request: gr.Request, following: Following) -> int | None:
         now = follow.read(following)
@@ -169,10 +162,10 @@ def _connect(
     def settle(news: int | None, following: Following, queued: str | None, chosen: str | None) -> Any:
         if news is None:  # the page is being opened, and shows it itself
             return gr.skip()
-        return show_stage(following, queued) | compare_updates.choose(compare_tab, chosen, language)
+        return show_stage(following, queued) | compare_tab.choose(chosen)
 
     def show_settings(config: RunConfig) -> dict[Any, Any]:
-        return {frame.base: config, **frame.form.show(config), **data_updates.source(data_tab, config)}
+        return {frame.base: config, **frame.form.show(config), **data_tab.render_source(config)}
 
     def open_page(draft: Any) -> dict[Any, Any]:
         following = follow.newest()
@@ -181,15 +174,14 @@ def _connect(
         return {
             **show_run(following, curves.Settings(), log.Filter()),
             **({} if following.run_id else {first.card: gr.skip()}),  # the page has come with it; it may be gone by now
-            **strip.render(train_tab.strip, following, language),
-            **compare_updates.choose(compare_tab, None, language),
+            **train_tab.strip.render(following),
+            **compare_tab.choose(None),
             frame.device: _device_name(language),
             **(show_settings(base) if base else frame.form.blanks),
             views_tab.score.limit: None,  # browsers show an empty number as 0 until they are told
             train_tab.recipe.preset: gr.update(choices=preset_choices.offered(language), **chosen),
         }
 
-    @show_errors(language)
     def device_card(is_open: str) -> Any:
         from studio.model import hardware
 
@@ -198,7 +190,6 @@ def _connect(
         choices = [(choice.name, choice.value, choice.reason) for choice in hardware.describe()]
         return gr.update(visible=True, value=views.choices_html(choices, language))
 
-    @show_errors(language)
     def start_quickstart(*looks: Any) -> dict[Any, Any]:
         from studio import gpu
 
@@ -210,17 +201,16 @@ def _connect(
         libraries.begin()
 
     def choose_own() -> dict[Any, Any]:
-        return {tabs: gr.update(selected="data"), data_tab.source.kind: "file", **hero.visibility(first, False)}
+        return {tabs: gr.update(selected="data"), data_tab.source.kind: "file", **first.visibility(False)}
 
     def choose_preset(name: str) -> Any:
         if not name:
             return gr.skip()
         to_train = gr.update(selected="train")
-        return {train_tab.recipe.preset: name, tabs: to_train, **hero.visibility(first, False)}
+        return {train_tab.recipe.preset: name, tabs: to_train, **first.visibility(False)}
 
-    @show_errors(language)
     def try_run(following: Following, chosen: str | None) -> dict[Any, Any]:
-        offered = compare_updates.choose(compare_tab, chosen, language, wanted=following.run_id)
+        offered = compare_tab.choose(chosen, wanted=following.run_id)
         return {tabs: gr.update(selected="compare"), **offered}
 
     everything = [
@@ -235,31 +225,32 @@ def _connect(
         *data_tab.of_source,
     ]
     read_data, own = data_events.connect(data_tab, frame, train_tab.recipe.preset)
-    first.start.click(start_quickstart, train_tab.looks, [*run_outputs, tabs], **_QUIET)
-    own_chosen = first.own.click(choose_own, None, [tabs, data_tab.source.kind, first.card], **_QUIET)
+    first.start.click(start_quickstart, train_tab.looks, [*run_outputs, tabs])
+    own_chosen = first.own.click(choose_own, None, [tabs, data_tab.source.kind, first.card])
     own_chosen.then(None, None, None, js=_TO_UPLOAD)
     read_data(own_chosen)
-    train.connect(train_tab, frame, show_run, run_outputs)
+    train_tab.connect(frame, show_run, run_outputs)
     timer = gr.Timer(TICK)
-    of_others = comparing.connect(views_tab, frame, compare_item)
-    page.load(ballot.marked, views_tab.vote.mark, views_tab.vote.mark, **_QUIET)
-    runs_events.connect(library, frame, runs_item, tabs)
-    opened = read_data(page.load(open_page, frame.draft, list(dict.fromkeys(everything)), **_QUIET))
-    opened.then(begin_imports, None, None, **_QUIET)
+    of_others = views_tab.connect(compare_item)
+    page.load(ballot.marked, views_tab.vote.mark, views_tab.vote.mark)
+    library.connect(runs_item, tabs)
+    opened = read_data(page.load(open_page, frame.draft, list(dict.fromkeys(everything))))
+    opened.then(begin_imports, None, None)
 
     to_show = [train_tab.recipe.preset, tabs, first.card]
-    chosen = first.presets.input(choose_preset, first.presets, to_show, trigger_mode="always_last", **_QUIET)
+    chosen = first.presets.input(choose_preset, first.presets, to_show)
 
     def show_source(config: RunConfig | None) -> dict[Any, Any]:
         if config is None:
             return {tabs: gr.update(selected="data"), data_tab.source.kind: "file"}
-        return data_updates.source(data_tab, config)
+        return data_tab.render_source(config)
 
     read_data(
-        runs_events.connect_others(
-            library,
+        library.page.connect_others(
             frame,
             tabs,
+            [library.saved_query, library.session],
+            library.sweeps.apply,
             train_tab.looks,
             run_outputs,
             show_run,
@@ -270,7 +261,7 @@ def _connect(
         )
     )
     of_source = [*data_tab.of_source, tabs]
-    read_data(recipe.connect(train_tab.recipe, train_tab.preflight, frame, of_source, show_source, own, chosen))
+    read_data(train_tab.recipe.connect(train_tab.preflight, frame, of_source, show_source, own, chosen))
     of_run = polling.Watch(
         find_news, [frame.following], show_run_news, [frame.following, *train_tab.looks], tick_outputs
     )
@@ -280,19 +271,17 @@ def _connect(
         [train_tab.stage, frame.following, train_tab.waiting.runs, compare_tab.run],
         [*stage_outputs, *runs_offered],
         concurrency_limit=None,
-        **_QUIET,
     )
-    frame.device.click(device_card, frame.device_card, frame.device_card, api_visibility="undocumented")
+    frame.device.click(device_card, frame.device_card, frame.device_card)
     gr.on(
         [train_tab.try_now.click, train_tab.go_on.click],
         try_run,
         [frame.following, compare_tab.run],
         [tabs, *runs_offered],
-        **_QUIET,
     )
     to_train = gr.update(selected="train")
-    frame.open_run.click(lambda: to_train, None, tabs, **_QUIET)
-    data_tab.go_on.click(lambda: (to_train, gr.update(open=True)), None, [tabs, train_tab.setup], js=_TO_TOP, **_QUIET)
+    frame.open_run.click(lambda: to_train, None, tabs)
+    data_tab.go_on.click(lambda: (to_train, gr.update(open=True)), None, [tabs, train_tab.setup], js=_TO_TOP)
 
 
 def _of_draft(draft: Any, language: str) -> tuple[RunConfig, str | None] | None:

@@ -14,7 +14,7 @@ from studio.evaluate.vote_pairs import VotePair, VotePairsProgress
 from studio.i18n import Message, text
 from studio.model.hardware import Choice
 from studio.style.report import StyleReport
-from studio.ui.views import bar, choices_html, empty
+from studio.ui.views import bar, choices_html, empty, hint
 
 
 def pair(item: BallotItem, language: str) -> str:
@@ -38,7 +38,7 @@ def turnout(votes: int, voters: int, language: str) -> str:
     """Say how many have voted, of everybody who votes on these pairs; empty before the first vote."""
     if not votes:
         return ""
-    return f'<p class="hint">{html.escape(text("ui.vote.turnout", language, votes=votes, voters=voters))}</p>'
+    return hint("ui.vote.turnout", language, votes=votes, voters=voters)
 
 
 MIN_PAIRS = 5
@@ -67,22 +67,19 @@ def agreement(measured: Agreement | None, language: str) -> str:
         return ""
     key = "ui.vote.agreement" if measured.kappa is not None else "ui.vote.agreement_alone"
     kappa = {} if measured.kappa is None else {"kappa": f"{measured.kappa:.2f}"}
-    words = text(key, language, share=f"{100 * measured.share:.0f}", pairs=measured.pairs, **kappa)
-    return f'<p class="hint">{html.escape(words)}</p>'
+    return hint(key, language, share=f"{100 * measured.share:.0f}", pairs=measured.pairs, **kappa)
 
 
 def three_way(report: StyleReport, language: str) -> str:
     """Say whose answers a vote of three is on, and on how many prompts."""
     column = report.main.title(language) if report.main else ""
-    words = text("ui.vote.three_at", language, column=column, prompts=len(report.prompts))
-    return f'<p class="hint">{html.escape(words)}</p>'
+    return hint("ui.vote.three_at", language, column=column, prompts=len(report.prompts))
 
 
 def describe_pairs(pairs: Sequence[VotePair], language: str) -> str:
     """Say what the pairs are that were made to be voted on, and at which checkpoints and strengths."""
     columns = dict.fromkeys(column.title(language) for pair in pairs for column in pair.columns)
-    words = text("ui.pairs.of", language, pairs=len(pairs), columns=", ".join(columns))
-    return f'<p class="hint">{html.escape(words)}</p>'
+    return hint("ui.pairs.of", language, pairs=len(pairs), columns=", ".join(columns))
 
 
 def making(progress: VotePairsProgress | None, language: str) -> str:

@@ -70,6 +70,8 @@ _TEMPLATE = re.compile(r"(function [\w$]+\(e,t,n=`html`\)\{)(?=try\{let r=[\w$]+
 _PLAIN_TEMPLATE = "if(!e)return``;if(e==='${value}')return`${t.value}`;"
 """A piece of HTML is a template, and so is its style sheet: Gradio compiles two templates for each, also for the plain
 one that is the value itself and for a style sheet of nothing."""
+_ANSWERS = re.compile(r"(submit_loop:for await\(let [\w$]+ of )([\w$]+\.data)\)")
+"""Where Gradio takes the answers of an event, to draw each. `start.js` brings them into the order of all events."""
 _UNUSED = ("api_info", "api_info_as_input", "api_info_as_output", "example_inputs")
 """What the description of a component holds for a page about the API, which there is none of."""
 FIRST_VISIT = "hero"
@@ -115,7 +117,7 @@ def changed() -> dict[str, str]:
     """
     from gradio.routes import BUILD_PATH_LIB
 
-    paths = [path for kind in ("core", "HTML") for path in Path(BUILD_PATH_LIB).glob(f"{kind}-*.js")]
+    paths = [path for kind in ("core", "HTML", "Blocks") for path in Path(BUILD_PATH_LIB).glob(f"{kind}-*.js")]
     scripts = {path.name: path.read_text(encoding="utf-8") for path in paths}
     return {name: new for name, script in scripts.items() if (new := with_changes(script)) != script}
 
@@ -123,10 +125,11 @@ def changed() -> dict[str, str]:
 def with_changes(script: str) -> str:
     """Return a script with an index in place of the search, events found by component, and a tree that is made once.
 
-    Plain templates are not compiled. The changes of the core script belong together: where Gradio has another one,
-    and one of them finds no place, none is made.
+    Plain templates are not compiled, and answers are drawn in the order in which they came. The changes of the core
+    script belong together: where Gradio has another one, and one of them finds no place, none is made.
     """
     script = _TEMPLATE.sub(lambda match: match[1] + _PLAIN_TEMPLATE, script)
+    script = _ANSWERS.sub(r"\1window.inTurn(\2))", script)
     if len(_SEARCH.findall(script)) != 1 or any(script.count(old) != 1 for old in _CHANGES):
         return script
     for old, new in _CHANGES.items():

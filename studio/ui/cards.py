@@ -1,6 +1,5 @@
 """Make a before/after card of what was compared, as a file that may be downloaded."""
 
-import secrets
 from pathlib import Path
 
 from studio import runs
@@ -10,7 +9,7 @@ from studio.files import to_json
 from studio.reports import card_html, card_png, comparison_card
 from studio.reports.comparison_card import Card
 from studio.reports.run_card import comparison_card_of
-from studio.ui import launch
+from studio.ui import downloads
 
 PICTURES = {f"png-{size}": size for size in card_png.SIZES}
 KINDS = (*PICTURES, "html", "markdown", "json")
@@ -32,8 +31,7 @@ def card(comparison: Comparison | None, names: tuple[str, str], language: str) -
 
 def write(card: Card, kind: str) -> Path:
     """Write a card as one of `KINDS` where the page may serve it from, under a name of ours; return the path."""
-    folder = launch.temporary() / f"card-{secrets.token_hex(8)}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = downloads.folder("card")
     if kind in PICTURES:
         path = folder / f"before-after-{PICTURES[kind]}.png"
         path.write_bytes(card_png.to_png(card, PICTURES[kind]))

@@ -22,7 +22,7 @@ from studio.i18n import text
 from studio.style.report import StyleReport
 from studio.ui import difference, style_views
 from studio.ui.difference import Piece
-from studio.ui.views import column_label, empty, one_line
+from studio.ui.views import column_label, empty, hint, one_line
 
 View = Literal["plain", "difference", "likelihood", "lyrics", "style"]
 VIEWS: tuple[View, ...] = ("plain", "difference", "likelihood", "lyrics", "style")
@@ -35,6 +35,12 @@ _SHORT = 60
 """Characters of a prompt in the list of saved comparisons."""
 _STRONG = 2.0
 """Nats from which on a token's mark is as strong as it gets: 7.4 times as likely."""
+COPY = (
+    "element.addEventListener('click', async event => { const asked = event.target.closest('[data-copy]');"
+    " if (!asked) return; await navigator.clipboard.writeText(asked.dataset.copy);"
+    " asked.textContent = asked.dataset.done; });"
+)
+"""Makes the copy buttons inside an answer work."""
 
 
 # Answers
@@ -127,7 +133,7 @@ def song(answer: str, language: str) -> str:
     """Return an answer shaped as lyrics: stanzas under their tags, with the lines that come back marked."""
     stanzas = lyrics.shape(answer)
     if sum(len(stanza.lines) for stanza in stanzas) < 2:
-        note = f'<p class="hint">{html.escape(text("ui.lyrics.one_line", language))}</p>'
+        note = hint("ui.lyrics.one_line", language)
         return f'<div class="answer">{html.escape(answer)}</div>{note}'
     parts = []
     for stanza in stanzas:

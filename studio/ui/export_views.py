@@ -15,7 +15,7 @@ from studio.ui import views
 from studio.ui.exporting import ExportState
 from studio.ui.failures import box
 from studio.ui.runs_views import size
-from studio.ui.views import bar, column_label, day_and_time, one_line
+from studio.ui.views import bar, column_label, day_and_time, hint, one_line
 
 MOST_FILES = 12
 _SHORT = 60
@@ -120,7 +120,7 @@ def verified(export: SavedExport, can_be: bool, is_running: bool, language: str)
     verification = export.verification
     if verification is None:
         key = "ui.export.unverified" if can_be else "ui.export.needs_runner"
-        return f'<p class="hint">{html.escape(text(key, language, package=LLAMA_CPP))}</p>'
+        return hint(key, language, package=LLAMA_CPP)
     sign, key = ("✓", "ui.export.verified") if verification.passed else ("✗", "ui.export.differs")
     first = text(key, language, time=day_and_time(verification.made))
     sentences = "".join(
@@ -140,7 +140,7 @@ def result(export: SavedExport, place: str, language: str) -> str:
         f"<dt><code>{html.escape(name)}</code></dt><dd>{size(count)}</dd>" for name, count in export.files[:MOST_FILES]
     )
     more = len(export.files) - MOST_FILES
-    rest = f'<p class="hint">{html.escape(text("ui.export.more", language, count=more))}</p>' if more > 0 else ""
+    rest = hint("ui.export.more", language, count=more) if more > 0 else ""
     summary = html.escape(text("ui.export.files", language, count=len(export.files)))
     listed = f'<details><summary>{summary}</summary><dl class="holds">{files}</dl>{rest}</details>'
     return f'<p class="count">{html.escape(when)}</p>{old}{where}{listed}'
@@ -170,7 +170,7 @@ def why(state: ExportState | None, kind: Kind, language: str) -> str:
     """Say why nothing can be exported just now; empty where it can."""
     if state is None or state.over or state.kind == kind:
         return ""
-    return f'<p class="hint">{html.escape(text("ui.export.busy", language, kind=title(state.kind, language)))}</p>'
+    return hint("ui.export.busy", language, kind=title(state.kind, language))
 
 
 def number_formats(kind: Kind, language: str) -> list[tuple[str, str]]:
@@ -184,8 +184,7 @@ def empty(at_work: Sequence[str], waiting: Sequence[str], language: str) -> str:
     """Return the words where there is no run to export: which one will be, of those at work and waiting, and when."""
     if not (alive := [*at_work, *waiting]):
         return views.empty("ui.export.no_runs", language)
-    words = text(f"ui.export.{'trains' if at_work else 'queued'}", language, run=alive[0])
-    return f'<p class="empty">{html.escape(words)}</p>'
+    return views.empty(f"ui.export.{'trains' if at_work else 'queued'}", language, run=alive[0])
 
 
 def comparison(request: CompareRequest, language: str) -> str:

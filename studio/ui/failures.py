@@ -108,6 +108,7 @@ def ending(language: str) -> Callable[[Handler], Handler]:
                 warn(message_of(error), language)
                 raise gr.Error(visible=False, print_exception=False) from error
 
+        function.handles_errors = True  # type: ignore[attr-defined]
         return function
 
     return decorate
@@ -125,6 +126,7 @@ def silent(handler: Handler) -> Handler:
             log.exception("a tick of the page failed")
             return gr.skip()
 
+    function.handles_errors = True  # type: ignore[attr-defined]
     return function
 
 
@@ -135,6 +137,11 @@ def box(message: Message | None, language: str) -> str:
     first, *rest = lines(message, language)
     body = "".join(f"<p>{html.escape(line)}</p>" for line in rest) + way_to(message, language)
     return f'<div class="failure" role="alert"><strong>{html.escape(first)}</strong>{body}</div>'
+
+
+def box_of(error: Exception, language: str) -> str:
+    """Return the message of any exception as HTML that stays on the page."""
+    return box(message_of(error), language)
 
 
 _ABOUT = {"errors.data.": "data.source.kind", "errors.model.": "model.id", "errors.prompt.": "data.prompt.template"}

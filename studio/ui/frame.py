@@ -1,7 +1,6 @@
 """What stands around the tabs: name, device, language, and the bar of the live run."""
 
 import html
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +13,32 @@ from studio.ui.page import browser_state
 from studio.ui.words import Words
 
 
-@dataclass(frozen=True)
 class Frame:
     """The parts of the page that every tab knows."""
 
-    words: Words
-    brand: gr.HTML
-    form: Form
-    base: gr.State
-    """The RunConfig that the form was filled from; it keeps what the form does not show."""
-    draft: gr.BrowserState
-    """The form as it was left in this browser: `settings` as YAML, and the name of the `preset`."""
-    keep_draft: gr.Button
-    """Pressed by the browser once the form has settled."""
-    following: gr.State
-    """The followed run as it was shown last."""
-    device: gr.Button
-    device_card: gr.HTML
-    run_row: gr.Row
-    run_bar: gr.HTML
-    open_run: gr.Button
+    def __init__(self, words: Words, base: RunConfig, following: Any):
+        """Build the head of the page inside the current Blocks."""
+        self.words = words
+        with gr.Row(elem_id="head", equal_height=True):
+            self.brand = words.make(gr.HTML, text="ui.name", frame='<h1 id="brand"><i aria-hidden="true"></i>{}</h1>')
+            self.device = words.button("ui.device.unknown", size="sm", elem_id="device", scale=0)
+            code = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
+            gr.HTML(
+                _language_links(words.language) + _theme_button(words.language), elem_id="language", js_on_load=code
+            )
+        self.device_card = gr.HTML(visible=False, elem_id="device-card")
+        with gr.Row(elem_id="run-row", visible=False, equal_height=True) as self.run_row:
+            self.run_bar = gr.HTML(elem_id="run-bar")
+            self.open_run = words.button("ui.run.open", size="sm", scale=0, min_width=96)
+        self.form = Form(words, base)
+        self.base = gr.State(base)
+        """The RunConfig that the form was filled from; it keeps what the form does not show."""
+        self.draft = browser_state({}, "restyle-draft")
+        """The form as it was left in this browser: `settings` as YAML, and the name of the `preset`."""
+        self.keep_draft = gr.Button(visible="hidden", elem_id="keep-draft")
+        """Pressed by the browser once the form has settled."""
+        self.following = gr.State(following)
+        """The followed run as it was shown last."""
 
     @property
     def language(self) -> str:
@@ -61,30 +66,3 @@ def _theme_button(language: str) -> str:
     words = {name: html.escape(text(f"ui.theme.{name}", language)) for name in ("system", "light", "dark")}
     data = " ".join(f'data-{name}="{label}"' for name, label in words.items())
     return f'<button type="button" id="theme" aria-label="{words["system"]}" {data}>◐</button>'
-
-
-def build(words: Words, base: RunConfig, following: Any) -> Frame:
-    """Build the head of the page inside the current Blocks."""
-    with gr.Row(elem_id="head", equal_height=True):
-        brand = words.make(gr.HTML, text="ui.name", frame='<h1 id="brand"><i aria-hidden="true"></i>{}</h1>')
-        device = words.make(gr.Button, text="ui.device.unknown", size="sm", elem_id="device", scale=0)
-        code = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
-        gr.HTML(_language_links(words.language) + _theme_button(words.language), elem_id="language", js_on_load=code)
-    device_card = gr.HTML(visible=False, elem_id="device-card")
-    with gr.Row(elem_id="run-row", visible=False, equal_height=True) as run_row:
-        run_bar = gr.HTML(elem_id="run-bar")
-        open_run = words.make(gr.Button, text="ui.run.open", size="sm", scale=0, min_width=96)
-    return Frame(
-        words=words,
-        brand=brand,
-        form=Form(words, base),
-        base=gr.State(base),
-        draft=browser_state({}, "restyle-draft"),
-        keep_draft=gr.Button(visible="hidden", elem_id="keep-draft"),
-        following=gr.State(following),
-        device=device,
-        device_card=device_card,
-        run_row=run_row,
-        run_bar=run_bar,
-        open_run=open_run,
-    )

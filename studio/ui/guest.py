@@ -20,12 +20,12 @@ from studio.config import RunConfig
 from studio.errors import AccessError, StudioError
 from studio.i18n import DEFAULT_LANGUAGE, LANGUAGES, text
 from studio.runs import metadata
+from studio.ui import comparable, launch, limits, polling
 from studio.ui import frame as frames
-from studio.ui import launch, limits, polling
 from studio.ui.failures import warn
 from studio.ui.frame import Frame
 from studio.ui.page import LeanBlocks
-from studio.ui.tabs import ballot, compare, compare_updates, comparing
+from studio.ui.tabs import ballot, comparing
 from studio.ui.words import Words
 
 EVENTS = {
@@ -46,7 +46,6 @@ MOST_SESSIONS = 1000
 LONGEST = 4000
 """Characters of the longest text that a guest may send."""
 TICK = 3.0
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 def build() -> gr.Blocks:
@@ -72,28 +71,28 @@ def build() -> gr.Blocks:
 
 def _build_page(words: Words) -> tuple[gr.HTML, set[Any]]:
     """Build one language's page inside the current Blocks; returns its brand, and the components guests are sent."""
-    frame = frames.build(words, RunConfig(), None)
+    frame = frames.Frame(words, RunConfig(), None)
     with gr.Row(elem_classes="card-head"):
-        words.make(gr.HTML, text="ui.guest.about", frame='<p class="hint">{}</p>', elem_id="guest")
+        words.hint("ui.guest.about", elem_id="guest")
         if launch.on_space():
             words.make(gr.HTML, text="ui.guest.login", frame='<a href="../login/huggingface">{}</a>')
-    views = comparing.build(words)
-    none = words.make(gr.HTML, text="ui.guest.none", frame='<p class="empty">{}</p>', elem_id="nothing-published")
-    _connect(frame, views, none)
+    views = comparing.Views(words)
+    none = words.empty("ui.guest.none", elem_id="nothing-published")
+    _connect(views, none)
     _hide(frame, views)
     return frame.brand, {none, *_sent(views)}
 
 
-def _connect(frame: Frame, views: comparing.Views, none: gr.HTML) -> None:
-    answers, language, page = views.answers, frame.language, Context.root_block
+def _connect(views: comparing.Views, none: gr.HTML) -> None:
+    answers, page = views.answers, Context.root_block
     assert page is not None
 
     def open_page() -> dict[Any, Any]:
-        return {**compare_updates.choose(answers, None, language), none: gr.update(visible=not compare.comparable())}
+        return {**answers.choose(None), none: gr.update(visible=not comparable.comparable())}
 
-    polling.poll([gr.Timer(TICK).tick], *comparing.connect(views, frame))
-    page.load(ballot.marked, views.vote.mark, views.vote.mark, **_QUIET)
-    page.load(open_page, None, [none, *answers.of_runs], **_QUIET)
+    polling.poll([gr.Timer(TICK).tick], *views.connect())
+    page.load(ballot.marked, views.vote.mark, views.vote.mark)
+    page.load(open_page, None, [none, *answers.of_runs])
 
 
 def _hide(frame: Frame, views: comparing.Views) -> None:

@@ -11,7 +11,7 @@ from studio.data import speech_levels
 from studio.i18n import Message, text
 from studio.ui.data_state import Checked, DataState
 from studio.ui.failures import lines
-from studio.ui.views import bar, duration, empty, one_line
+from studio.ui.views import duration, empty, hint, one_line, waiting
 
 BARS = 40
 _ROWS_OFFERED = 6
@@ -21,9 +21,7 @@ _HERE = "\x00"
 
 def progress_html(share: float | None, language: str) -> str:
     """Return the progress of the scan."""
-    words = text("ui.health.scanning", language)
-    percent = f"{round(100 * share)} %" if share is not None else ""
-    return f'<div class="scan"><span>{html.escape(words)}</span>{bar(share, words)}<b>{percent}</b></div>'
+    return waiting("ui.health.scanning", language, share, "" if share is None else f"{round(100 * share)} %")
 
 
 def health_html(checked: Checked, language: str) -> str:
@@ -45,9 +43,9 @@ def health_html(checked: Checked, language: str) -> str:
     else:
         parts.append(f'<p class="caption">{html.escape(text("ui.health.none", language))}</p>')
     if report.near_rows is not None:
-        parts.append(_hint("ui.health.near", language, n=f"{report.near_rows:,}"))
+        parts.append(hint("ui.health.near", language, n=f"{report.near_rows:,}"))
     if report.speech:
-        parts.append(_hint("speech.of_answers", language, levels=speech_levels.shares(report.speech, language)))
+        parts.append(hint("speech.of_answers", language, levels=speech_levels.shares(report.speech, language)))
     return "".join(parts)
 
 
@@ -105,10 +103,6 @@ def _rows(problem: Any, language: str) -> str:
 def _button(do: str, value: str, words: str) -> str:
     attributes = f'data-do="{do}" data-{do}="{html.escape(value)}"'
     return f'<button type="button" class="act" {attributes}>{html.escape(words)}</button>'
-
-
-def _hint(key: str, language: str, **values: Any) -> str:
-    return f'<p class="hint">{html.escape(text(key, language, **values))}</p>'
 
 
 class Bar(NamedTuple):
@@ -227,4 +221,4 @@ def written_html(checked: Checked, language: str) -> str:
     """Say how many rows the cleaned file holds."""
     if checked.written is None:
         return ""
-    return _hint("ui.clean.written", language, n=f"{checked.written:,}")
+    return hint("ui.clean.written", language, n=f"{checked.written:,}")

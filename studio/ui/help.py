@@ -13,26 +13,20 @@ TOPICS = (
 )  # fmt: skip
 _DOCS = Path(__file__).parent.parent / "docs"
 _PICTURE, _LOCAL_LINK = re.compile(r"^!\[.*\n+", re.M), re.compile(r"\[([^]]*)\]\((?!https?:)[^)]*\)")
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 def build(words: Words) -> None:
     """Build the closed section at the bottom of the page; a topic is read when it is opened."""
     with words.make(gr.Accordion, label="ui.help.title", open=False, elem_id="help", elem_classes="card") as section:
-        topic = words.make(
-            gr.Radio,
-            label="ui.help.topic",
-            show_label=False,
-            container=False,
-            value=TOPICS[0],
-            choices={name: f"ui.help.topics.{name.replace('-', '_')}" for name in TOPICS},
+        topic = words.pick(
+            "ui.help.topic", {name: f"ui.help.topics.{name.replace('-', '_')}" for name in TOPICS}, value=TOPICS[0]
         )
         text = gr.Markdown(elem_id="help-text")
 
     def show(topic: str) -> str:
         return page(topic, words.language)
 
-    gr.on([section.expand, topic.input], show, topic, text, trigger_mode="always_last", **_QUIET)
+    gr.on([section.expand, topic.input], show, topic, text)
 
 
 def page(topic: str, language: str) -> str:

@@ -20,7 +20,6 @@ from starlette.types import Scope
 from studio.files import home
 from studio.model.hardware import is_lent
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 COLAB = ("-colab.googleusercontent.com", ".colab.dev")
 """The ends of the names under which Colab's proxy serves a port of its machine, to the notebook's owner alone."""
 INSIDE_COLAB = (".colab-user-runtimes.internal", ".codatalab-user-runtimes.internal")

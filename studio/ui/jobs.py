@@ -3,6 +3,7 @@
 Who owns a job is a session (comparing: it ends with it), or a run (its scoreboard: every session shows and stops it).
 """
 
+from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 import gradio as gr
@@ -40,6 +41,16 @@ def stop(owner: Owner, kind: str) -> None:
     """End an owner's job of this kind, if there is one."""
     if (job := _running.get(_key(owner, kind))) is not None:
         job.stop()
+
+
+def stopper(kind: str) -> Callable[[str | None], None]:
+    """Return a handler for a button that ends a run's job of this kind."""
+
+    def stop_job(run_id: str | None) -> None:
+        if run_id:
+            stop(run_id, kind)
+
+    return stop_job
 
 
 def busy(owner: Owner, kind: str) -> bool:

@@ -25,22 +25,11 @@ def facts(model: ModelFacts, language: str) -> str:
     return f'<dl class="model-facts">{"".join(items)}</dl>' * bool(items) + box(model.problem, language)
 
 
-def waiting(language: str) -> str:
-    """Return that the Hub is being asked."""
-    words = text("ui.model.asking", language)
-    return f'<div class="scan"><span>{html.escape(words)}</span>{bar(None, words)}</div>'
-
-
 def progress(share: float | None, model: ModelFacts, language: str) -> str:
     """Return how far a fetch is: in bytes where the share is one of bytes, which the built-in model's is not."""
-    words = text("phase.fetching", language)
     done = f"{share or 0:.0%}"
     if model.where == "hub" and model.bytes:
         sizes = {"done": catalogue.size(int(model.bytes * (share or 0))), "all": catalogue.size(model.bytes)}
         done = text("ui.model.bytes", language, **sizes)
+    words = text("phase.fetching", language)
     return f'<div class="scan">{bar(share, words)}<b>{html.escape(done)}</b></div>'
-
-
-def note(key: str, language: str) -> str:
-    """Return a quiet line."""
-    return f'<p class="hint">{html.escape(text(key, language))}</p>'

@@ -15,6 +15,7 @@ Four rules decide, here and nowhere else, what of it still counts:
 Gradio offers no such order; `process_api`, `postprocess_data` and `handle_streaming_diffs` are where it can be kept.
 """
 
+import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ from gradio.blocks import Block, BlocksConfig, convert_component_dict_to_list
 from gradio.components import _Keywords
 from gradio.context import Context
 from gradio.utils import is_prop_update
+
+from studio.i18n import DEFAULT_LANGUAGE
+from studio.ui.failures import show_errors
 
 Handler = Callable[..., Any]
 
@@ -53,6 +57,14 @@ def browser_state(default: Any, key: str) -> gr.BrowserState:
     finally:
         Context.block = inside
     return state
+
+
+def components(card: Any) -> list[Any]:
+    """Return the components of a card, in the order in which they became its attributes: what its events may change."""
+    values = [[value] if isinstance(value, Block) else value for value in vars(card).values()]
+    parts = [list(value.values()) if isinstance(value, dict) else value for value in values]
+    every = [each for part in parts if isinstance(part, list | tuple) for each in part]
+    return list(dict.fromkeys(each for each in every if isinstance(each, Block)))
 
 
 @dataclass
@@ -131,8 +143,33 @@ class _Session:
 _call: ContextVar[_Call | None] = ContextVar("_call", default=None)
 
 
+_CONTROLLED = ("change", "input", "release")
+"""Events of a control that somebody changes again before the answer is there: the last change counts."""
+
+
 class _Components(BlocksConfig):
     """The components and events of a page, of which each session gets a copy."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._guarded: dict[tuple[Handler, str], Handler] = {}
+
+    def set_event_trigger(self, targets: Any, fn: Handler | None, *args: Any, **options: Any) -> Any:  # type: ignore[override]
+        """Add an event as all events here are: it shows its failure in the page's language, and no progress.
+
+        It is no part of the public API. Generators, which may take long, do not wait for those of other sessions.
+        """
+        options |= {"show_progress": "hidden", "api_visibility": "undocumented"}
+        if fn is None:
+            return super().set_event_trigger(targets, fn, *args, **options)
+        if options.get("trigger_mode") is None and any(target.event_name in _CONTROLLED for target in targets):
+            options["trigger_mode"] = "always_last"
+        if inspect.isgeneratorfunction(fn) and options.get("concurrency_limit") == "default":
+            options["concurrency_limit"] = None
+        if not hasattr(fn, "handles_errors"):
+            language = self.root_block.current_page or DEFAULT_LANGUAGE
+            fn = self._guarded.setdefault((fn, language), show_errors(language)(fn))
+        return super().set_event_trigger(targets, fn, *args, **options)
 
     def __copy__(self) -> BlocksConfig:
         copied = super().__copy__()
@@ -191,10 +228,20 @@ class Page(LeanBlocks):
         return nothing if call.is_late else call.in_order(outputs, data)
 
     def handle_streaming_diffs(self, block_fn: Any, data: list[Any], **rest: Any) -> list[Any]:  # type: ignore[override]
-        """Return what a generator sends: to a browser nothing at its end."""
+        """Return what a generator sends: to a browser nothing at its end, and what has parts as a whole.
+
+        With a difference of parts, Gradio's client changes the value that it was sent before, also where that is not
+        drawn yet: a button that was to be hidden stayed on the page.
+        """
+        values = list(data)
         data = super().handle_streaming_diffs(block_fn, data, **rest)
         call = _call.get()
-        return [gr.skip() for _ in data] if rest["final"] and call is not None and call.in_browser else data
+        if rest["final"]:
+            return [gr.skip() for _ in data] if call is not None and call.in_browser else data
+        return [
+            [["replace", [], value]] if isinstance(value, dict | list) and sent is not value and sent else sent
+            for value, sent in zip(values, data, strict=True)
+        ]
 
 
 def _values(outputs: list[Any], predictions: Any) -> list[Any]:

@@ -12,8 +12,6 @@ import gradio as gr
 
 from studio.ui.failures import silent
 
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
-
 
 @dataclass(frozen=True)
 class Watch:
@@ -44,9 +42,9 @@ def poll(ticks: Sequence[Any], *watches: Watch) -> None:
         return news if len(news) > 1 else news[0]
 
     inputs = [*pulses, *(part for watch in watches for part in watch.inputs)]
-    gr.on(list(ticks), poll_once, inputs, pulses, **_QUIET)
+    gr.on(list(ticks), poll_once, inputs, pulses, concurrency_limit=None)
     for pulse, watch in zip(pulses, watches, strict=True):
-        pulse.change(silent(watch.show), list(watch.needs), list(watch.outputs), **_QUIET)
+        pulse.change(silent(watch.show), list(watch.needs), list(watch.outputs), concurrency_limit=None)
 
 
 @silent

@@ -11,6 +11,7 @@ from studio.i18n import has, text
 from studio.model.hardware import Choice
 from studio.train.suggest import Advice, Suggestion
 from studio.ui.failures import lines
+from studio.ui.views import hint
 from studio.ui.words import class_of
 
 LONGEST_VALUE = 60
@@ -59,7 +60,7 @@ def differences(name: str, base: RunConfig, config: RunConfig, language: str) ->
     """Return what differs from a preset, each with a button that puts it back, and the marks on the form."""
     changes = command.differences(base, config)
     if not changes:
-        return f'<p class="hint">{html.escape(text("ui.recipe.as_preset", language, preset=name))}</p>'
+        return hint("ui.recipe.as_preset", language, preset=name)
     items = []
     for path, now in changes.items():
         before = base.data.mapping and base.data.mapping.model_dump(exclude_defaults=True)

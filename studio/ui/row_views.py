@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.data.preview import Preview
 from studio.i18n import text
-from studio.ui.data_state import Column, DataState
+from studio.ui.data_state import Column, DataState, Offer
 from studio.ui.views import empty
 
 MOST_TOKENS = 1500
@@ -142,3 +142,13 @@ def structure_html(state: DataState, language: str, counted: int | None = None) 
         items += f"<li><b>{html.escape(column.name)}</b> <span>{html.escape(types)}</span>{use}</li>"
     facts_html = "".join(f"<span>{html.escape(fact)}</span>" for fact in facts)
     return f'<p class="facts">{facts_html}</p><ul class="structure">{items}</ul>'
+
+
+def offer_html(dataset: Offer, language: str) -> str:
+    """Return the subsets of a data set, each with its splits, and what to do next."""
+    items = "".join(
+        f"<li><b>{html.escape(subset)}</b> <span>{html.escape(', '.join(splits))}</span></li>"
+        for subset, splits in dataset.parts.items()
+    )
+    words = html.escape(text("ui.hub.found", language, n=len(dataset.parts)))
+    return f'<p class="hint">{words}</p><ul class="structure">{items}</ul>'

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from studio.events import Chosen
-from studio.i18n import has, text
+from studio.i18n import has, message, text
 from studio.reports.comparison_card import VERDICT_SIGNS
 from studio.reports.run_metadata import RunMetadata, SavedScoreboard
 from studio.runs import Status
@@ -17,7 +17,7 @@ from studio.ui import views
 from studio.ui.failures import box
 from studio.ui.overlay_views import setting, value
 from studio.ui.runs_views import model_name, number, size, state
-from studio.ui.views import bar, choices_html, day_and_time, duration, empty
+from studio.ui.views import bar, choices_html, day_and_time, duration, empty, hint
 
 _RECEIPT = ("python", "torch", "transformers", "trl", "peft", "datasets", "accelerate", "tokenizers", "bitsandbytes")
 _SHORT_HASH = 16
@@ -55,11 +55,7 @@ def wrong(record: RunMetadata, language: str) -> str:
     run = record.summary
     error_box = box(run.status.error, language) if run.status else ""
     if run.damaged:
-        words = text("ui.runs.damaged", language, file=run.damaged)
-        first, *rest = (html.escape(line) for line in words.splitlines())
-        error_box += (
-            f'<div class="failure" role="alert"><strong>{first}</strong>{"".join(f"<p>{r}</p>" for r in rest)}</div>'
-        )
+        error_box += box(message("ui.runs.damaged", file=run.damaged), language)
     return error_box
 
 
@@ -250,9 +246,7 @@ def disk(record: RunMetadata, language: str) -> str:
 def spare(record: RunMetadata, language: str) -> str:
     """Say what the clean-up of old checkpoints would free and what stays, or why there is nothing to clean."""
     if record.spare_bytes:
-        count = len(record.checkpoints) - 1
-        words = text("ui.runs.spare", language, count=count, size=size(record.spare_bytes), step=record.checkpoints[0])
-    else:
-        finished = record.summary.state == "finished"
-        words = text("ui.runs.nothing_spare" if finished else "ui.runs.spare_later", language)
-    return f'<p class="hint">{html.escape(words)}</p>'
+        count, freed = len(record.checkpoints) - 1, size(record.spare_bytes)
+        return hint("ui.runs.spare", language, count=count, size=freed, step=record.checkpoints[0])
+    finished = record.summary.state == "finished"
+    return hint("ui.runs.nothing_spare" if finished else "ui.runs.spare_later", language)

@@ -136,3 +136,10 @@ def reader_of(run_id: str) -> RunReader:
         while len(_readers) > MAX_READERS:
             _readers.popitem(last=False)
         return reader
+
+
+def refreshed(run_id: str) -> RunReader:
+    """Return the reader of a run, which has read what is new."""
+    reader = reader_of(run_id)
+    reader.refresh()
+    return reader

@@ -6,7 +6,7 @@ inside the HTML carry `data-do`; the tab's events know what they ask for.
 
 import html
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from studio.config import BUILTIN_MODEL
@@ -14,7 +14,7 @@ from studio.i18n import text
 from studio.runs import State
 from studio.runs.history import Summary
 from studio.runs.trash import DeletedRun
-from studio.ui.views import day_and_time, duration, empty
+from studio.ui.views import day_and_time, duration, empty, hint
 
 STATES = ("all", "alive", *(state.value for state in State if not state.alive), "damaged")
 """What the list can be narrowed to."""
@@ -98,6 +98,28 @@ class RunsQuery:
         """Return the query without the runs that are gone."""
         chosen = tuple(run_id for run_id in self.chosen if run_id in existing)
         return replace(self, chosen=chosen, open=self.open if self.open in existing else None)
+
+
+@dataclass(frozen=True)
+class RunsSession:
+    """What a session has on its screen, so that a tick without news sends nothing."""
+
+    known: dict[int, Any] = field(default_factory=dict)
+    """What each component shows, by its id, as it is compared."""
+    deleted: str | None = None
+    """The run that this session has deleted last, until that was undone."""
+    ticked_at: float = 0.0
+    """When the boxes were ticked that were taken last, by the page's clock in milliseconds."""
+    query: RunsQuery | None = None
+    """What of the runs this session shows; None until an event has said so."""
+
+
+def current_query(stored: Any, session: RunsSession | None) -> RunsQuery:
+    """Return what of the runs a session shows; in a new one, what its browser has kept.
+
+    What a browser sends may be older than the answer that is on its way to it.
+    """
+    return session.query if session and session.query else RunsQuery.of(stored)
 
 
 def listed(all_runs: Sequence[Summary], query: RunsQuery) -> list[Summary]:
@@ -288,6 +310,6 @@ def trash(deleted: Sequence[DeletedRun], language: str) -> str:
             f' class="act" data-do="restore" data-run="{run_id}" aria-label="{label}">{words}</button></li>'
         )
     more = len(deleted) - len(items)
-    rest = f'<p class="hint">{html.escape(text("ui.runs.trash_more", language, count=more))}</p>' if more > 0 else ""
-    hint = f'<p class="hint">{html.escape(text("ui.runs.trash_kept", language))}</p>'
-    return f'{hint}<ul class="problems">{"".join(items)}</ul>{rest}'
+    rest = hint("ui.runs.trash_more", language, count=more) if more > 0 else ""
+    kept = hint("ui.runs.trash_kept", language)
+    return f'{kept}<ul class="problems">{"".join(items)}</ul>{rest}'

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import gradio as gr
+
 OnProgress = Callable[[float], None]
 UPDATE_SECONDS = 0.3
 """Seconds between two looks at the progress."""
@@ -118,3 +120,19 @@ def follow(session: str, work: Work) -> Iterator[float | None]:
         with _lock:
             if _newest.get(session) is work:
                 del _newest[session]
+
+
+class Slot:
+    """The place of one kind of work in each session."""
+
+    def __init__(self, kind: str):
+        """Name the kind."""
+        self._kind = kind
+
+    def of(self, request: gr.Request) -> str:
+        """Return the name of the session's place, as the functions of this module take it."""
+        return f"{request.session_hash} {self._kind}"
+
+    def cancel(self, request: gr.Request) -> None:
+        """End the session's work, if there is any: a handler for a button."""
+        cancel(self.of(request))

@@ -15,7 +15,7 @@ from studio.i18n import text
 from studio.reports.comparison_card import Card, format_signed
 from studio.ui import difference
 from studio.ui.compare_views import pieces
-from studio.ui.views import bar, column_label, empty, one_line
+from studio.ui.views import bar, column_label, empty, hint, one_line
 
 Order = Literal["wins", "losses", "all"]
 ORDERS: tuple[Order, ...] = ("wins", "losses", "all")
@@ -109,7 +109,7 @@ def rows(evaluation: Evaluation | None, order: Order, language: str) -> str:
             return empty(f"ui.score.none.{order}", language)
     items = [_row(evaluation, number, language) for number in chosen[:MOST_ROWS]]
     more = len(chosen) - len(items)
-    rest = f'<p class="hint">{html.escape(text("ui.score.more", language, count=more))}</p>' if more else ""
+    rest = hint("ui.score.more", language, count=more) if more else ""
     return f'<div class="answered">{"".join(items)}</div>{rest}'
 
 

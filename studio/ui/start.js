@@ -23,3 +23,31 @@ window.fetch = (address, options = {}) => {
   headers.set('x-restyle-event', ++sent);
   return send(address, {...options, headers});
 };
+
+// Gradio draws an event's answers one after another, and those of different events side by side: an answer that waited
+// for its event's earlier ones was drawn after a newer one of another event, whose values were lost. Here the answers of
+// an event come each in its turn among those of all events: when all that came before it are drawn.
+let drawn = Promise.resolve();
+window.inTurn = async function* (answers) {
+  const turns = [];
+  const receive = () => turns.push(answers.next().then(({value, done}) => {
+    if (done) return null;
+    receive();
+    const earlier = drawn;
+    let end;
+    drawn = new Promise(resolve => { end = resolve; });
+    return {value, earlier, end};
+  }));
+  receive();
+  let turn;
+  try {
+    while ((turn = await turns.shift())) {
+      await turn.earlier;
+      yield turn.value;
+      turn.end();
+    }
+  } finally {
+    answers.return();
+    do turn?.end(); while ((turn = await turns.shift()));
+  }
+};

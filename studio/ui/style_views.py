@@ -14,7 +14,7 @@ from studio.style.headline import headline
 from studio.style.report import ColumnReport, Curve, CurvePoint, StyleReport
 from studio.style.request import StyleProgress
 from studio.style.strength import StyleWord
-from studio.ui.views import bar, column_label, empty, one_line, paragraph, run_name
+from studio.ui.views import column_label, empty, one_line, paragraph, run_name, waiting
 
 _COLUMNS = ("strength", "fit", "fluency", "ended", "copied", "drift", "tokens")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 246, 44, 40
@@ -26,9 +26,8 @@ _MAX_LABELS = 7
 def progress(so_far: StyleProgress, language: str) -> str:
     """Return how many answers there are; without a total the measurement has not begun."""
     share = so_far.done / so_far.total if so_far.total else None
-    words = text("phase.styling", language)
     count = text("ui.style.answers", language, done=so_far.done, total=so_far.total) if so_far.total else ""
-    return f'<div class="scan"><span>{html.escape(words)}</span>{bar(share, words)}<b>{html.escape(count)}</b></div>'
+    return waiting("phase.styling", language, share, count)
 
 
 def report(style_report: StyleReport | None, language: str, votes: Sequence[Message] = ()) -> str:

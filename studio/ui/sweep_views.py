@@ -14,7 +14,7 @@ from studio.sweep.plan import SweepPlan
 from studio.sweep.trial import Trial, winner
 from studio.ui.overlay_views import setting
 from studio.ui.runs_views import number
-from studio.ui.views import duration
+from studio.ui.views import duration, empty
 
 _OF_DATA = ("data.max_length", "data.limit", "data.train_on", "data.prompt.system")
 _LEFT_OUT = ("model.id", "model.revision", "train.trackers")
@@ -44,7 +44,7 @@ def drawing(plan: SweepPlan, trials: Sequence[Trial], language: str) -> str:
         name_of=lambda path: title(path, language),
     )
     if not svg:
-        return f'<p class="empty">{html.escape(text("ui.sweep.no_picture", language))}</p>'
+        return empty("ui.sweep.no_picture", language)
     return f'<div class="scrolls sweep-picture" tabindex="0">{svg}</div><p class="caption">{html.escape(caption)}</p>'
 
 

@@ -4,22 +4,15 @@ Pure functions without Gradio. Whatever comes from rows, names or answers is esc
 """
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from studio.i18n import DEFAULT_LANGUAGE, Message, has, message, text
+from studio.i18n import Message, has, message, text
 from studio.runs import Run, State, Status, created_at, directory, folder, metadata
 
 if TYPE_CHECKING:
     from studio.compare.columns import Column
-
-LABEL_COLOURS = {"context": "#94a3b8", "trained": "#0d9488", "cut": "#d97706"}
-
-
-def colours(names: Mapping[str, str], prefix: str, language: str = DEFAULT_LANGUAGE) -> dict[str, str]:
-    """Return the colour of each name, by the name's words."""
-    return {text(f"{prefix}.{name}", language): colour for name, colour in names.items()}
 
 
 # Words of a run
@@ -123,6 +116,18 @@ def run_choice(run_id: str, status: Status, language: str) -> str:
     return f"{run_name(run_id)} · {text(f'state.{status.state.value}', language)}"
 
 
-def empty(key: str, language: str) -> str:
+def empty(key: str, language: str, **values: Any) -> str:
     """Return the words that stand where something will be, and how to get it."""
-    return f'<p class="empty">{html.escape(text(key, language))}</p>'
+    return f'<p class="empty">{html.escape(text(key, language, **values))}</p>'
+
+
+def hint(key: str, language: str, **values: Any) -> str:
+    """Return a quiet line."""
+    return f'<p class="hint">{html.escape(text(key, language, **values))}</p>'
+
+
+def waiting(key: str, language: str, share: float | None = None, done: str = "") -> str:
+    """Return what is being waited for, with a bar, and beside it how much is `done`."""
+    words = text(key, language)
+    done_html = f"<b>{html.escape(done)}</b>" if done else ""
+    return f'<div class="scan"><span>{html.escape(words)}</span>{bar(share, words)}{done_html}</div>'

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 from studio import runs
 from studio.compare.columns import Column
 from studio.compare.comparison import AnswerPair
-from studio.errors import CompareError, RunError
+from studio.errors import CompareError
 from studio.evaluate import vote_pairs
 from studio.evaluate.blind_vote import Ballot, checked_name
 from studio.evaluate.evaluation_store import Evaluation
@@ -45,10 +45,8 @@ class VoteState(NamedTuple):
     @property
     def adapter_pairs(self) -> list[VotePair]:
         """The pairs of one adapter that were made to be voted on."""
-        try:
-            return vote_pairs.unique_pairs(vote_pairs.all_of(runs.find(self.run_id))) if self.run_id else []
-        except RunError:  # its folder was taken away
-            return []
+        run = runs.try_find(self.run_id)
+        return vote_pairs.unique_pairs(vote_pairs.all_of(run)) if run else []
 
     @property
     def choices(self) -> dict[Ways, list[AnswerPair]]:
@@ -109,8 +107,6 @@ def pairs_of(evaluation: Evaluation | None) -> list[AnswerPair]:
 
 def report_of(run_id: str | None, column: Column) -> StyleReport | None:
     """Return the newest report of a column that has the answers of base, prompted base and adapter; None without."""
-    try:
-        report = style_store.measured_at(runs.find(run_id), column) if run_id else None
-    except RunError:  # its folder was taken away
-        return None
+    run = runs.try_find(run_id)
+    report = style_store.measured_at(run, column) if run else None
     return report if votes.three_way(report) else None

@@ -35,7 +35,7 @@ def session(tiny_config):
 @pytest.fixture(scope="module")
 def tab():
     with gr.Blocks():
-        return ballot.build(Words())
+        return ballot.BallotTab(Words())
 
 
 def test_twelve_sessions_at_once_lose_no_vote_and_the_result_covers_all(session):
@@ -62,38 +62,38 @@ def test_twelve_sessions_at_once_lose_no_vote_and_the_result_covers_all(session)
 def test_progress_shows_mine_and_everybodys_and_goes_on_under_ones_eyes(session, tab):
     mine, other = session("민지", "a"), session("민지", "b")
     mine = mine.went_on(mine.ballot())
-    before = ballot.render(tab, mine, "en")
+    before = tab.render(mine)
     assert text("ui.vote.progress", done=0, total=8) in before[tab.progress]
     assert not before[tab.reveal]["interactive"]
     mine = mine._replace(known=before[tab.stamp])
-    assert ballot.news(tab, mine, "en") == {}
+    assert tab.news(mine) == {}
 
     other.ballot().vote(other.who, mine.item, "tie")
-    after = ballot.news(tab, mine, "en")
+    after = tab.news(mine)
     assert tab.item not in after
     assert text("ui.vote.progress", done=0, total=8) in after[tab.progress]
     assert text("ui.vote.turnout", votes=1, voters=1) in after[tab.progress]
     assert text("ui.vote.hidden") in after[tab.result]
     assert after[tab.reveal]["interactive"]
-    shown = ballot.render(tab, mine._replace(revealed=True), "en")
+    shown = tab.render(mine._replace(revealed=True))
     assert "95 %" in shown[tab.result]
 
 
 def test_whoever_has_no_name_yet_sees_how_many_have_voted_and_is_asked_for_one(session, tab):
     somebody = session("Ann", "a")
     somebody.ballot().vote(somebody.who, somebody.went_on(somebody.ballot()).item, "1")
-    shown = ballot.render(tab, session("  ", "c"), "en")
+    shown = tab.render(session("  ", "c"))
     assert text("ui.vote.ready") in shown[tab.pair]
     assert text("ui.vote.turnout", votes=1, voters=1) in shown[tab.progress]
-    assert text("ui.vote.empty") in ballot.render(tab, VoteState(), "en")[tab.pair]
+    assert text("ui.vote.empty") in tab.render(VoteState())[tab.pair]
 
 
 def test_a_reading_sheet_without_answers_says_where_they_come_from():
     with gr.Blocks():
-        tab = sheet.build(Words("en"))
+        tab = sheet.SheetTab(Words("en"))
 
     assert text("ui.sheet.empty") in tab.answer.value
-    assert text("ui.sheet.empty") in sheet.render(tab, None, None, "Ann", True, "en")[tab.answer]
+    assert text("ui.sheet.empty") in tab.render(None, None, "Ann", True)[tab.answer]
 
 
 def test_three_answers_are_voted_on_where_the_meter_has_them(session, tab, monkeypatch):
@@ -106,13 +106,13 @@ def test_three_answers_are_voted_on_where_the_meter_has_them(session, tab, monke
     assert three._replace(chosen="two").ways == "two"
     assert three._replace(chosen="two", evaluation=None).ways == "three"
     three = three.went_on(three.ballot())
-    shown = ballot.render(tab, three, "en")
+    shown = tab.render(three)
     assert all(shown[tab.buttons[choice]]["visible"] for choice in ("1", "2", "3", "tie", "bad"))
     assert shown[tab.buttons["tie"]]["value"] == text("ui.vote.say.three.tie")
     assert all(text("ui.vote.answer", number=n) in shown[tab.pair] for n in (1, 2, 3))
-    assert not ballot.render(tab, two, "en")[tab.buttons["3"]]["visible"]
+    assert not tab.render(two)[tab.buttons["3"]]["visible"]
     three.ballot().vote(three.who, three.item, "tie")
-    shown = ballot.render(tab, three._replace(revealed=True), "en")
+    shown = tab.render(three._replace(revealed=True))
     for rival in ("alone", "prompt"):
         assert text(f"ui.vote.rate.{rival}", rate=50, low=5, high=95)[:30] in shown[tab.result]
 
@@ -120,12 +120,12 @@ def test_three_answers_are_voted_on_where_the_meter_has_them(session, tab, monke
 def test_pairs_that_were_made_are_voted_on_in_their_order_and_have_no_winner(session, tab):
     two = session("Kim", "a")
     run = runs.find(two.run_id)
-    before = ballot.render(tab, two, "en")
+    before = tab.render(two)
     assert not before[tab.ways]["visible"]
     two = two._replace(known=before[tab.stamp])
     pairs = tuple(VotePair(f"{n}?", (f"one {n}", f"other {n}"), ("a", "a"), 1 - n / 10) for n in range(8))
     vote_pairs.write(run, VotePairs("0" * 16, pairs, 0))
-    assert ballot.news(tab, two, "en")[tab.ways]["visible"]  # in a page that was open already
+    assert tab.news(two)[tab.ways]["visible"]  # in a page that was open already
     assert two.ways == "two"
     made = two._replace(chosen="made")
     for number in range(3):
@@ -133,7 +133,7 @@ def test_pairs_that_were_made_are_voted_on_in_their_order_and_have_no_winner(ses
         assert made.ballot().item(made.who, made.item).prompt == f"{number}?"
         assert made.sides == ("a", "a")
         made.ballot().vote(made.who, made.item, "1", sides=made.sides)
-    shown = ballot.render(tab, made, "en")  # nothing is to be revealed
+    shown = tab.render(made)  # nothing is to be revealed
     assert not shown[tab.reveal]["visible"]
     assert shown[tab.export]["interactive"]
     assert text("ui.pairs.of", pairs=8, columns=Column().title("en")) in shown[tab.progress]
@@ -172,8 +172,8 @@ def test_a_decision_and_the_agreement_are_shown_once_sides_are_revealed(session,
             made = now.ballot()
             made.vote(now.who, now.item, "1" if made.first(now.who, now.item) == "after" else "2")
             now = now.went_on(made)
-    shown = ballot.render(tab, now, "en")
+    shown = tab.render(now)
     assert text("ui.vote.stop.decided") in shown[tab.progress]
     assert text("ui.vote.agreement_alone", share=100, pairs=8) in shown[tab.progress].replace("&#x27;", "'")
     assert "prefer the adapter" not in shown[tab.result]
-    assert "Decided: people prefer the adapter." in ballot.render(tab, now._replace(revealed=True), "en")[tab.result]
+    assert "Decided: people prefer the adapter." in tab.render(now._replace(revealed=True))[tab.result]

@@ -26,6 +26,10 @@ def test_all_that_is_changed_stands_in_the_script_once(script):
     assert len(browser_scripts._SEARCH.findall(script)) == 1
 
 
+def test_gradio_takes_the_answers_of_an_event_in_one_place():
+    assert len(browser_scripts._ANSWERS.findall(_gradio("Blocks-"))) == 1
+
+
 @pytest.mark.parametrize("old", browser_scripts._CHANGES)
 def test_another_script_is_not_changed_in_part(script, old):
     other = script.replace(old, "")

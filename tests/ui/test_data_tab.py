@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import openpyxl
@@ -17,7 +18,7 @@ from studio.data import prepare
 from studio.i18n import text
 from studio.ui import data_state, launch, templates
 from studio.ui.form import MAPPING
-from studio.ui.tabs import data_updates
+from studio.ui.tabs.data import DataTab
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -217,7 +218,7 @@ def test_a_file_that_is_chosen_while_another_is_read_is_not_lost(page_url, brows
     paths = [tmp_path / "first.csv", tmp_path / "second.csv"]
     for path in paths:
         path.write_text(f"question,answer\nWhich?,The {path.stem}.\n", encoding="utf-8")
-    reading, read_on, table, row = threading.Event(), threading.Event(), prepare.table, data_updates.row
+    reading, read_on, table, row = threading.Event(), threading.Event(), prepare.table, DataTab.render_row
     first_shown, second_read, pause = threading.Event(), threading.Event(), threading.Event().wait
 
     def slow(data):
@@ -228,7 +229,7 @@ def test_a_file_that_is_chosen_while_another_is_read_is_not_lost(page_url, brows
             first_shown.wait(10)  # it is not, where the second file was asked for before the first one's row
         return table(data)
 
-    def late(tab, look, language):
+    def late(tab, look):
         """The first file's row is shown once the second file is read."""
         if "The second." in str(look.cells):
             second_read.set()
@@ -236,7 +237,7 @@ def test_a_file_that_is_chosen_while_another_is_read_is_not_lost(page_url, brows
             first_shown.set()
             assert second_read.wait(60)
             pause(1)
-        return row(tab, look, language)
+        return row(tab, look)
 
     def postprocess(component, value):
         """What is read of the second file reaches the browser once the first one's row was shown."""
@@ -245,7 +246,7 @@ def test_a_file_that_is_chosen_while_another_is_read_is_not_lost(page_url, brows
         return of_html(component, value)
 
     monkeypatch.setattr(prepare, "table", slow)
-    monkeypatch.setattr(data_updates, "row", late)
+    monkeypatch.setattr(DataTab, "render_row", late)
     of_html = gr.HTML.postprocess
     monkeypatch.setattr(gr.HTML, "postprocess", postprocess)
     upload(page, paths[0], "en")
@@ -295,9 +296,9 @@ def test_paths_are_for_a_page_that_only_this_machine_reaches(monkeypatch):
 
 
 def test_a_chat_has_a_system_column_too():
-    parts = {MAPPING + name: name for name in MappingConfig.model_fields}
+    tab = SimpleNamespace(form=SimpleNamespace(parts={MAPPING + name: name for name in MappingConfig.model_fields}))
 
-    visible = {name for name, update in data_updates.shape(parts, "messages").items() if update["visible"]}
+    visible = {name for name, update in DataTab.render_shape(tab, "messages").items() if update["visible"]}
 
     assert visible == {"messages", "system", "roles"}
 

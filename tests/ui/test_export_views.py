@@ -15,7 +15,7 @@ from studio.model.hardware import Choice
 from studio.ui import export_views as views
 from studio.ui import exporting
 from studio.ui.exporting import ExportState
-from studio.ui.tabs import card_comparisons, export, export_updates
+from studio.ui.tabs import card_comparisons, export
 from studio.ui.tabs.card_comparisons import CardComparisons
 from studio.ui.words import Words
 
@@ -50,7 +50,7 @@ def test_while_it_is_checked_no_earlier_result_is_told(language, checked):
 def test_a_look_sees_that_the_export_on_the_screen_is_being_checked(finished_run, monkeypatch):
     def look(kind, phase):
         monkeypatch.setattr(exporting, "of", lambda run_id: ExportState("adapter", phase))
-        return export_updates.current_state(finished_run.id, kind)
+        return export.current_state(finished_run.id, kind)
 
     assert look("adapter", "verifying").is_checking
     assert look("adapter", "verifying").but_progress != look("adapter", "saving").but_progress
@@ -60,8 +60,8 @@ def test_a_look_sees_that_the_export_on_the_screen_is_being_checked(finished_run
 def test_an_answer_that_comes_late_undoes_no_choice(finished_run, monkeypatch):
     """What is chosen on the page meanwhile stays: it is sent back only where it has to change."""
     with gr.Blocks():
-        tab, card = export.build(Words("en")), CardComparisons(Words("en"))
-    shown = partial(export_updates.show, tab, finished_run.id, "merged", "auto", "en")
+        tab, card = export.ExportTab(Words("en")), CardComparisons(Words("en"))
+    shown = partial(tab.render, finished_run.id, "merged", "auto")
     assert "value" not in shown()[tab.kind]
     assert shown(chosen="another")[tab.run]["value"] == finished_run.id
     assert "value" not in shown(chosen=finished_run.id)[tab.run]

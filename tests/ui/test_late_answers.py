@@ -9,8 +9,9 @@ import pytest
 from gradio_client import Client
 from playwright.sync_api import expect
 
-from studio.ui import launch
-from studio.ui.page import Page, view
+from studio.errors import RunError
+from studio.ui import failures, launch
+from studio.ui.page import Page, components, view
 
 
 class App:
@@ -83,10 +84,10 @@ def app():
 
 @pytest.fixture
 def app_in_browser():
-    go_on = {name: threading.Event() for name in ("older", "newer", "stream")}
+    go_on = {name: threading.Event() for name in ("older", "newer", "stream", "long")}
 
     def answer(name: str) -> str:
-        go_on[name].wait(20)
+        go_on[name].wait(60)
         return name
 
     def echo(name: str) -> str:
@@ -96,6 +97,11 @@ def app_in_browser():
         yield ["streamed", 150]
         go_on["stream"].wait(20)
 
+    def show_long() -> Iterator[list]:
+        yield [gr.update(visible=True), "drawing"]
+        yield [gr.skip(), "earlier"]
+        go_on["long"].set()  # what was yielded has been sent
+
     with Page() as page:
         html = gr.HTML(elem_id="answer")
         for name in ("older", "newer"):
@@ -104,6 +110,11 @@ def app_in_browser():
             gr.Button(name).click(echo, gr.State(name), html, concurrency_limit=None)
         inputs = gr.Textbox(interactive=True, elem_id="typed"), gr.Slider(0, 200, interactive=True, elem_id="moved")
         gr.Button("stream").click(stream, None, list(inputs)).then(lambda: "over", None, html)
+        gr.Button("last").click(functools.partial(answer, "long"), None, html, concurrency_limit=None)
+        with gr.Column(visible=False) as long:
+            for _ in range(300):
+                gr.Textbox()
+        gr.Button("long").click(show_long, None, [long, html], concurrency_limit=None)
     _, url, _ = launch.launch(page, prevent_thread_lock=True, quiet=True)
     yield go_on, url
     for event in go_on.values():
@@ -230,4 +241,52 @@ def test_the_end_of_a_stream_does_not_undo_what_was_typed_and_moved_meanwhile(ap
     expect(page.locator("#answer")).to_have_text("over")
     expect(typed).to_have_value("typed")
     expect(moved).to_have_value("100")
+    page.close()
+
+
+def test_every_handler_shows_its_failure_in_the_language_of_its_page(monkeypatch):
+    shown = []
+    monkeypatch.setattr(failures, "warn", lambda message, language: shown.append((message.key, language)))
+
+    def fail() -> None:
+        raise RunError("run.none")
+
+    def fail_later() -> Iterator[str]:
+        yield "begun"
+        raise RunError("run.none")
+
+    with Page() as page:
+        for _ in range(2):
+            gr.Button().click(fail)
+        gr.Button().click(fail_later)
+    with page.route("Korean", "ko"):
+        gr.Textbox().input(fail)
+    first, second, generator, korean = page.fns.values()
+
+    assert first.fn is second.fn  # of one handler, the newest call counts, whichever button was pressed
+    assert [first.fn(), *generator.fn(), korean.fn()] == [gr.skip(), "begun", gr.skip(), gr.skip()]
+    assert shown == [("errors.run.none", "en"), ("errors.run.none", "en"), ("errors.run.none", "ko")]
+    assert (generator.concurrency_limit, korean.trigger_mode) == (None, "always_last")
+
+
+def test_a_card_may_change_its_own_components_and_no_others():
+    with gr.Blocks():
+        one, two, three = gr.HTML(), gr.State(None), gr.Button()
+
+        class Card:
+            def __init__(self) -> None:
+                self.language, self.one, self.buttons, self.again = "en", one, {"three": three}, [one, two]
+
+    assert components(Card()) == [one, three, two]
+
+
+def test_an_answer_that_takes_long_to_draw_holds_back_no_earlier_one(app_in_browser, browser):
+    _, url = app_in_browser
+    page = browser.new_page()
+    page.goto(url)
+    for name in ("last", "long"):
+        page.get_by_role("button", name=name, exact=True).click()
+    expect(page.locator("textarea")).to_have_count(301)
+    page.wait_for_timeout(1000)
+    expect(page.locator("#answer")).to_have_text("long")
     page.close()

@@ -139,4 +139,4 @@ def test_a_space_has_no_such_card(monkeypatch):
     monkeypatch.setenv("SPACE_ID", "alice/studio")
     words = Words("en")
     with gr.Blocks():
-        assert train.build(words, Form(words, RunConfig()), None).remote is None
+        assert train.TrainTab(words, Form(words, RunConfig()), None).remote is None

@@ -21,7 +21,6 @@ from studio.ui.overlay_views import LETTERS, Laid
 from studio.ui.run_reader import RunSnapshot
 from studio.ui.runs_views import RunsQuery
 from studio.ui.tabs import runs as runs_tab
-from studio.ui.tabs import runs_updates
 from studio.ui.tabs import train as train_tab
 from studio.ui.words import Words
 
@@ -217,37 +216,37 @@ def test_a_run_that_failed_before_its_first_checkpoint_is_started_anew_and_the_p
 @pytest.fixture
 def tab():
     with gr.Blocks():
-        yield runs_tab.build(Words())
+        yield runs_tab.RunsTab(Words())
 
 
 def test_a_look_without_news_sends_nothing_and_news_only_what_changed(three, tab):
     look = RunsQuery(chosen=(three[0].id, three[1].id))
-    first = runs_updates.updates(tab, look, TRAIN, "en", None)
+    first = tab.updates(look, TRAIN, None)
     seen = first[tab.session]
-    assert tab.parts["table"] in first
+    assert tab.table in first
     assert tab.overlay in first
-    assert runs_updates.updates(tab, look, TRAIN, "en", seen) == {}
+    assert tab.updates(look, TRAIN, seen) == {}
 
     metadata.rename(three[2], "delta")
-    news = runs_updates.updates(tab, look, TRAIN, "en", seen)
-    assert set(news) == {tab.parts["table"], tab.session}
-    gone = runs_updates.updates(tab, look, TRAIN, "en", news[tab.session])
+    news = tab.updates(look, TRAIN, seen)
+    assert set(news) == {tab.table, tab.session}
+    gone = tab.updates(look, TRAIN, news[tab.session])
     assert gone == {}
     trash.delete(three[0])
-    after = runs_updates.updates(tab, look, TRAIN, "en", news[tab.session])
+    after = tab.updates(look, TRAIN, news[tab.session])
     assert after[tab.saved_query]["chosen"] == (three[1].id,)
-    assert tab.parts["trash"] in after
+    assert tab.trash in after
 
 
 def test_an_open_run_that_goes_on_is_read_on(tab):
     run = make("live", [3.0], State.TRAINING)
     look = RunsQuery(open=run.id)
-    seen = runs_updates.updates(tab, look, TRAIN, "en", None)[tab.session]
-    assert runs_updates.updates(tab, look, TRAIN, "en", seen).keys() <= {tab.parts["head"], tab.session}
+    seen = tab.updates(look, TRAIN, None)[tab.session]
+    assert tab.updates(look, TRAIN, seen).keys() <= {tab.page.head, tab.session}
     run.emit(Step(step=2, total=9, epoch=0.1, loss=2.0, learning_rate=1e-3, tokens=5))
-    news = runs_updates.updates(tab, look, TRAIN, "en", seen)
+    news = tab.updates(look, TRAIN, seen)
     assert tab.page.chart in news
-    assert "2.00" in news[tab.parts["loss"]]
+    assert "2.00" in news[tab.page.loss]
 
 
 def test_what_lies_in_the_trash_is_listed_with_its_way_back(three):

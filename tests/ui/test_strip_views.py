@@ -87,17 +87,17 @@ def test_without_frames_the_card_says_what_will_be_here():
 
 def card():
     with gr.Blocks():
-        return strip.build(Words())
+        return strip.StripCard(Words())
 
 
 def test_the_newest_frame_is_followed_unless_the_scrubber_was_moved(run):
     made, now = card(), following.follow(run.id)
 
-    live = strip.render(made, now, "en", strip.place_of(0, None, now))
+    live = made.render(now, strip.place_of(0, None, now))
     assert live[made.at]["value"] == 2
     assert "drop her" in live[made.answers]
 
-    moved = strip.render(made, now, "en", strip.place_of(1, (run.id, 0), now))
+    moved = made.render(now, strip.place_of(1, (run.id, 0), now))
     assert (moved[made.at]["value"], moved[made.at]["maximum"]) == (0, 2)
     assert "넓다" in moved[made.answers]
 
@@ -121,7 +121,7 @@ def test_frames_that_a_resume_has_dropped_do_not_leave_the_scrubber_behind_the_e
     made = card()
     run.append(samples.FILE, samples.Resumed(step=20).model_dump_json() + "\n")
 
-    shown = strip.render(made, following.follow(run.id), "en", Place(0, 2))
+    shown = made.render(following.follow(run.id), Place(0, 2))
 
     assert shown[made.at]["value"] == 1
 
@@ -129,7 +129,7 @@ def test_frames_that_a_resume_has_dropped_do_not_leave_the_scrubber_behind_the_e
 def test_without_a_run_the_scrubber_stands_still(home):
     made = card()
 
-    empty = strip.render(made, Following(), "en", Place(1, 0))
+    empty = made.render(Following(), Place(1, 0))
 
     assert empty[made.prompt]["value"] is None
     assert not empty[made.at]["interactive"]

@@ -20,6 +20,14 @@ def test_a_component_is_made_with_the_words_of_the_page(language):
     assert radio.choices == [(text("config.train.optimizer.options.sgd", language), "sgd")]
 
 
+def test_a_control_brings_its_help_and_its_hint():
+    box = Words().make(gr.Textbox, label="ui.outside.id")
+
+    assert (box.info, box.placeholder) == (text("ui.outside.id_help"), text("ui.outside.id_hint"))
+    assert Words().make(gr.Textbox, label="ui.outside.id", info="").info is None
+    Words().make(gr.File, label="ui.outside.files")  # which shows no help
+
+
 def test_words_inside_a_frame_are_escaped(monkeypatch):
     monkeypatch.setattr("studio.ui.words.translate", lambda key, language: "<b>")
 

@@ -9,7 +9,6 @@ each other's votes, and a reload goes on where it was.
 import hmac
 import json
 import secrets
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -19,9 +18,8 @@ from studio.errors import CompareError
 from studio.evaluate.blind_vote import Ballot, checked_name, choices
 from studio.i18n import message, text
 from studio.ui import ballot_views as views
-from studio.ui import launch
-from studio.ui.failures import show_errors, warn
-from studio.ui.frame import Frame
+from studio.ui import downloads
+from studio.ui.failures import warn
 from studio.ui.logins import Visitor
 from studio.ui.page import browser_state, view
 from studio.ui.scoreboard_views import measured_at
@@ -31,7 +29,6 @@ from studio.ui.tabs.vote_pairs import VotePairsCard
 from studio.ui.vote_state import LONGEST, WAYS, VoteState, report_of
 from studio.ui.words import Words
 
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _KEYS = (
     "document.addEventListener('keydown', event => {"
     " if (event.ctrlKey || event.metaKey || event.altKey) return;"
@@ -42,231 +39,195 @@ _KEYS = (
     " if (button && !button.disabled) { event.preventDefault(); button.click(); } });"
 )
 """Lets the keys 1 to 5 press the vote's buttons, in order, while they are on the screen and nothing is typed."""
-_DOWNLOAD = "() => setTimeout(() => document.querySelector('#{}').click(), 300)"
 
 
-@dataclass(frozen=True)
 class BallotTab:
     """The tab's components."""
 
-    ways: gr.Radio
-    voter: gr.Textbox
-    begin: gr.Button
-    progress: gr.HTML
-    pair: gr.HTML
-    buttons: dict[str, gr.Button]
-    reveal: gr.Button
-    result: gr.HTML
-    export: gr.Button
-    file: gr.DownloadButton
-    item: gr.State
-    """The pair on the screen; None for none."""
-    revealed: gr.State
-    stamp: gr.State
-    report: gr.State
-    """The meter's report of three columns; None without one."""
-    mark: gr.BrowserState
-    """Of the browser: it stays over reloads."""
-    maker: VotePairsCard
+    def __init__(self, words: Words):
+        self.language = words.language
+        with gr.Column(elem_classes="card"):
+            words.paragraph("ui.vote.about")
+            self.ways = words.make(
+                gr.Radio,
+                label="ui.vote.ways",
+                value=WAYS[0],
+                choices={each: f"ui.vote.way.{each}" for each in WAYS},
+                visible=False,
+                elem_id="vote-ways",
+            )
+            with gr.Row(elem_classes="ask"):
+                self.voter = words.make(
+                    gr.Textbox,
+                    label="ui.vote.voter",
+                    max_lines=1,
+                    max_length=LONGEST,
+                    scale=3,
+                    min_width=220,
+                    elem_id="voter",
+                )
+                self.begin = words.button("ui.vote.begin", variant="primary", scale=1, min_width=150)
+            self.progress = gr.HTML(elem_id="vote-progress")
+        with gr.Column(elem_classes="card"):
+            self.pair = words.empty("ui.vote.empty", elem_id="pair", js_on_load=_KEYS)
+            with gr.Row(elem_classes="votes"):
+                self.buttons = {
+                    choice: words.button(
+                        f"ui.vote.say.three.{choice}",
+                        interactive=False,
+                        visible=False,
+                        min_width=130,
+                        elem_id=f"vote-{choice}",
+                    )
+                    for choice in choices(3)
+                }
+        with gr.Column(elem_classes="card"):
+            with gr.Row(elem_classes="card-head"):
+                words.heading("ui.vote.result")
+                self.reveal = words.button("ui.vote.reveal", interactive=False, size="sm", min_width=110)
+                self.export = words.button("ui.vote.export", interactive=False, size="sm", min_width=160)
+            self.result = words.empty("ui.vote.hidden", elem_id="vote-result")
+            self._file = downloads.Download(words, "ui.vote.export", "vote-file")
+        self.mark = browser_state("", "restyle-voter")
+        """Of the browser: it stays over reloads."""
+        self.maker = VotePairsCard(words)
+        self.item = gr.State(None)
+        """The pair on the screen; None for none."""
+        self.revealed = gr.State(False)
+        self.stamp = gr.State(None)
+        self.report = gr.State(None)
+        """The meter's report of three columns; None without one."""
+        self.outputs = list(self.render(VoteState()))
 
     @property
     def standing(self) -> list[Any]:
         """The components behind a `VoteState`, but for the run and its evaluation."""
         return [self.voter, self.mark, self.item, self.revealed, self.stamp, self.ways, self.report]
 
-    @property
-    def outputs(self) -> list[Any]:
-        """What changes with every vote."""
-        parts = [self.ways, self.progress, self.pair, *self.buttons.values(), self.reveal, self.result, self.export]
-        return [*parts, self.begin, self.item, self.revealed, self.stamp, self.report]
-
-
-def build(words: Words) -> BallotTab:
-    """Build the vote inside the current tab."""
-    with gr.Column(elem_classes="card"):
-        words.make(gr.HTML, text="ui.vote.about", frame="<p>{}</p>")
-        ways = words.make(
-            gr.Radio,
-            label="ui.vote.ways",
-            value=WAYS[0],
-            choices={each: f"ui.vote.way.{each}" for each in WAYS},
-            visible=False,
-            elem_id="vote-ways",
-        )
-        with gr.Row(elem_classes="ask"):
-            voter = words.make(
-                gr.Textbox,
-                label="ui.vote.voter",
-                max_lines=1,
-                max_length=LONGEST,
-                scale=3,
-                min_width=220,
-                elem_id="voter",
-            )
-            begin = words.make(gr.Button, text="ui.vote.begin", variant="primary", scale=1, min_width=150)
-        progress = gr.HTML(elem_id="vote-progress")
-    with gr.Column(elem_classes="card"):
-        pair = words.make(
-            gr.HTML, text="ui.vote.empty", frame='<p class="empty">{}</p>', elem_id="pair", js_on_load=_KEYS
-        )
-        with gr.Row(elem_classes="votes"):
-            buttons = {
-                choice: words.make(
-                    gr.Button,
-                    text=f"ui.vote.say.three.{choice}",
-                    interactive=False,
-                    visible=False,
-                    min_width=130,
-                    elem_id=f"vote-{choice}",
-                )
-                for choice in choices(3)
-            }
-    with gr.Column(elem_classes="card"):
-        with gr.Row(elem_classes="card-head"):
-            words.heading("ui.vote.result")
-            reveal = words.make(gr.Button, text="ui.vote.reveal", interactive=False, size="sm", min_width=110)
-            export = words.make(gr.Button, text="ui.vote.export", interactive=False, size="sm", min_width=160)
-        result = words.make(gr.HTML, text="ui.vote.hidden", frame='<p class="empty">{}</p>', elem_id="vote-result")
-        file = words.make(gr.DownloadButton, label="ui.vote.export", visible="hidden", elem_id="vote-file")
-    mark = browser_state("", "restyle-voter")
-    states = (gr.State(None), gr.State(False), gr.State(None), gr.State(None), mark)
-    maker = VotePairsCard(words)
-    return BallotTab(ways, voter, begin, progress, pair, buttons, reveal, result, export, file, *states, maker=maker)
-
-
-def render(tab: BallotTab, now: VoteState, lang: str) -> dict[Any, Any]:
-    """Return what shows the vote as it stands in a language."""
-    available, ways = now.choices, now.ways
-    updates: dict[Any, Any] = {
-        tab.ways: gr.update(value=ways, visible=len(available) > 1),
-        tab.report: now.report,
-        tab.begin: gr.update(interactive=bool(available)),
-        tab.item: now.item,
-        tab.revealed: now.revealed,
-    }
-    for choice, button in tab.buttons.items():
-        answers = "three" if ways == "three" else "two"
-        is_offered = choice in choices(3 if answers == "three" else 2)
-        words = text(f"ui.vote.say.{answers}.{choice}", lang) if is_offered else ""
-        updates[button] = gr.update(
-            value=words, visible=is_offered and bool(available), interactive=now.item is not None
-        )
-    if not available:
-        return updates | {
-            tab.pair: views.empty("ui.vote.empty", lang),
-            tab.progress: "",
-            tab.result: views.empty("ui.vote.hidden", lang),
-            tab.reveal: gr.update(interactive=False),
-            tab.export: gr.update(interactive=False),
-            tab.stamp: now.stamp,
+    def render(self, now: VoteState) -> dict[Any, Any]:
+        """Return what shows the vote as it stands in a language."""
+        available, ways = now.choices, now.ways
+        updates: dict[Any, Any] = {
+            self.ways: gr.update(value=ways, visible=len(available) > 1),
+            self.report: now.report,
+            self.begin: gr.update(interactive=bool(available)),
+            self.item: now.item,
+            self.revealed: now.revealed,
         }
-    ballot = now.ballot()
-    over = bool(now.who) and now.item is None and ballot.next(now.who) is None
-    on_paper = views.pair(ballot.item(now.who, now.item), lang) if now.who and now.item else ""
-    return updates | {
-        tab.pair: on_paper or views.empty("ui.vote.over" if over else "ui.vote.ready", lang),
-        **counted(tab, now, ballot, lang),
-    }
-
-
-def counted(tab: BallotTab, now: VoteState, ballot: Ballot, lang: str) -> dict[Any, Any]:
-    """Return what shows how far this voter and all others are, and the result where it is revealed."""
-    stamp = now.stamp  # first: what comes in between is news the next time
-    count, voters = ballot.turnout()
-    mine = views.progress(*ballot.progress(now.who), lang) if now.who else ""
-    is_visible = (now.revealed or now.ways == "made") and count > 0
-    about = measured_at(now.evaluation, lang)
-    results = {} if now.ways == "made" else {"base": ballot.result()}
-    if now.ways == "made":
-        about = views.describe_pairs(now.adapter_pairs, lang)
-    elif now.ways == "three" and now.report:
-        about = views.three_way(now.report, lang)
-        results = {"prompt": ballot.result(1)} | results
-    standings = {rival: ballot.standing(("base", "prompt").index(rival)) for rival in results}
-    together = views.agreement(ballot.agreement(), lang) + views.stopping(list(standings.values()), lang)
-    return {
-        tab.progress: mine + views.turnout(count, voters, lang) + together + about,
-        tab.reveal: gr.update(interactive=count > 0, visible=now.ways != "made"),
-        tab.export: gr.update(interactive=is_visible),
-        tab.result: (
-            views.results(results, ballot.preferences(), lang, standings)
-            if is_visible
-            else views.empty("ui.vote.hidden", lang)
-        ),
-        tab.stamp: stamp,
-    }
-
-
-def news(tab: BallotTab, now: VoteState, lang: str) -> dict[Any, Any]:
-    """Return what others have changed since this session last looked; the pair on the screen stays."""
-    if now.stamp == now.known:
-        return {}
-    if now.pairs and now.known and now.stamp[1] == now.known[1]:
-        return counted(tab, now, now.ballot(), lang)
-    return render(tab, now, lang)
-
-
-def connect(tab: BallotTab, head: CompareTab, evaluation: gr.State, frame: Frame) -> None:
-    """Connect the tab's events."""
-    language = frame.language
-
-    @show_errors(language)
-    def begin(request: gr.Request, *standing: Any) -> dict[Any, Any]:
-        now = of_login(VoteState(*standing), request)
-        checked_name(now.voter or "")
-        return render(tab, now.went_on(now.ballot()), language)
-
-    @show_errors(language)
-    def vote(choice: str, request: gr.Request, *standing: Any) -> dict[Any, Any]:
-        now = of_login(VoteState(*standing), request)
-        if now.item is None:
-            return {tab.item: None}
+        for choice, button in self.buttons.items():
+            answers = "three" if ways == "three" else "two"
+            is_offered = choice in choices(3 if answers == "three" else 2)
+            words = text(f"ui.vote.say.{answers}.{choice}", self.language) if is_offered else ""
+            updates[button] = gr.update(
+                value=words, visible=is_offered and bool(available), interactive=now.item is not None
+            )
+        if not available:
+            return updates | {
+                self.pair: views.empty("ui.vote.empty", self.language),
+                self.progress: "",
+                self.result: views.empty("ui.vote.hidden", self.language),
+                self.reveal: gr.update(interactive=False),
+                self.export: gr.update(interactive=False),
+                self.stamp: now.stamp,
+            }
         ballot = now.ballot()
-        of = {"two": now.evaluation, "three": now.report, "made": None}[now.ways]
-        ballot.vote(now.who, now.item, choice, _place(request), evaluation=of.id if of else "", sides=now.sides)
-        return render(tab, now.went_on(ballot), language)
+        over = bool(now.who) and now.item is None and ballot.next(now.who) is None
+        on_paper = views.pair(ballot.item(now.who, now.item), self.language) if now.who and now.item else ""
+        return updates | {
+            self.pair: on_paper or views.empty("ui.vote.over" if over else "ui.vote.ready", self.language),
+            **self.counted(now, ballot),
+        }
 
-    @show_errors(language)
-    def change_ways(
-        request: gr.Request, run_id: str | None, checkpoint: str | None, strength: float | None, *standing: Any
-    ) -> dict[Any, Any]:
-        before = VoteState(run_id, *standing)._replace(report=report_of(run_id, column_at(checkpoint, strength)))
-        now = of_login(before._replace(item=None, revealed=False), request)
-        if now.chosen not in now.choices:
-            warn(message(f"errors.ui.vote.{now.chosen}"), language)
-        return render(tab, now.went_on(now.ballot()) if before.item else now, language)
-
-    @view(tab.item, tab.revealed)  # who has begun to vote meanwhile goes on
-    @show_errors(language)
-    def show_pairs(*standing: Any) -> dict[Any, Any]:
-        now = VoteState(*standing)
-        if len(now.adapter_pairs) == (now.known or (None, 0))[1] or now.item:
-            return render(tab, now, language)
-        return render(tab, now._replace(chosen="made", revealed=False), language)
-
-    @show_errors(language)
-    def reveal(*standing: Any) -> dict[Any, Any]:
-        return render(tab, VoteState(*standing)._replace(revealed=True), language)
-
-    @show_errors(language)
-    def export(*standing: Any) -> dict[Any, Any]:
-        rows = VoteState(*standing).ballot().preferences().rows
-        path = written(
-            "preferences.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    def counted(self, now: VoteState, ballot: Ballot) -> dict[Any, Any]:
+        """Return what shows how far this voter and all others are, and the result where it is revealed."""
+        stamp = now.stamp  # first: what comes in between is news the next time
+        count, voters = ballot.turnout()
+        mine = views.progress(*ballot.progress(now.who), self.language) if now.who else ""
+        is_visible = (now.revealed or now.ways == "made") and count > 0
+        about = measured_at(now.evaluation, self.language)
+        results = {} if now.ways == "made" else {"base": ballot.result()}
+        if now.ways == "made":
+            about = views.describe_pairs(now.adapter_pairs, self.language)
+        elif now.ways == "three" and now.report:
+            about = views.three_way(now.report, self.language)
+            results = {"prompt": ballot.result(1)} | results
+        standings = {rival: ballot.standing(("base", "prompt").index(rival)) for rival in results}
+        together = views.agreement(ballot.agreement(), self.language) + views.stopping(
+            list(standings.values()), self.language
         )
-        return {tab.file: gr.update(value=path)}
+        return {
+            self.progress: mine + views.turnout(count, voters, self.language) + together + about,
+            self.reveal: gr.update(interactive=count > 0, visible=now.ways != "made"),
+            self.export: gr.update(interactive=is_visible),
+            self.result: (
+                views.results(results, ballot.preferences(), self.language, standings)
+                if is_visible
+                else views.empty("ui.vote.hidden", self.language)
+            ),
+            self.stamp: stamp,
+        }
 
-    standing = [head.run, evaluation, *tab.standing]
-    at_once = {**QUIET, "concurrency_limit": None}
-    gr.on([tab.begin.click, tab.voter.submit], begin, [*standing], tab.outputs, **at_once)
-    at = [head.run, head.checkpoint, head.strength]
-    tab.ways.input(change_ways, [*at, evaluation, *tab.standing], tab.outputs, trigger_mode="always_last", **at_once)
-    tab.maker.connect(head, frame).then(show_pairs, [head.run, evaluation, *tab.standing], tab.outputs, **at_once)
-    for choice, button in tab.buttons.items():
-        button.click(vote, [gr.State(choice), *standing], tab.outputs, **at_once)
-    tab.reveal.click(reveal, [*standing], tab.outputs, **at_once)
-    exported = tab.export.click(export, [*standing], tab.file, **QUIET)
-    exported.success(None, None, None, js=_DOWNLOAD.format("vote-file"))
+    def news(self, now: VoteState) -> dict[Any, Any]:
+        """Return what others have changed since this session last looked; the pair on the screen stays."""
+        if now.stamp == now.known:
+            return {}
+        if now.pairs and now.known and now.stamp[1] == now.known[1]:
+            return self.counted(now, now.ballot())
+        return self.render(now)
+
+    def connect(self, head: CompareTab, evaluation: gr.State) -> None:
+        """Connect the tab's events."""
+        language = self.language
+
+        def begin(request: gr.Request, *standing: Any) -> dict[Any, Any]:
+            now = of_login(VoteState(*standing), request)
+            checked_name(now.voter or "")
+            return self.render(now.went_on(now.ballot()))
+
+        def vote(choice: str, request: gr.Request, *standing: Any) -> dict[Any, Any]:
+            now = of_login(VoteState(*standing), request)
+            if now.item is None:
+                return {self.item: None}
+            ballot = now.ballot()
+            of = {"two": now.evaluation, "three": now.report, "made": None}[now.ways]
+            ballot.vote(now.who, now.item, choice, _place(request), evaluation=of.id if of else "", sides=now.sides)
+            return self.render(now.went_on(ballot))
+
+        def change_ways(
+            request: gr.Request, run_id: str | None, checkpoint: str | None, strength: float | None, *standing: Any
+        ) -> dict[Any, Any]:
+            before = VoteState(run_id, *standing)._replace(report=report_of(run_id, column_at(checkpoint, strength)))
+            now = of_login(before._replace(item=None, revealed=False), request)
+            if now.chosen not in now.choices:
+                warn(message(f"errors.ui.vote.{now.chosen}"), language)
+            return self.render(now.went_on(now.ballot()) if before.item else now)
+
+        @view(self.item, self.revealed)  # who has begun to vote meanwhile goes on
+        def show_pairs(*standing: Any) -> dict[Any, Any]:
+            now = VoteState(*standing)
+            if len(now.adapter_pairs) == (now.known or (None, 0))[1] or now.item:
+                return self.render(now)
+            return self.render(now._replace(chosen="made", revealed=False))
+
+        def reveal(*standing: Any) -> dict[Any, Any]:
+            return self.render(VoteState(*standing)._replace(revealed=True))
+
+        def export(*standing: Any) -> dict[Any, Any]:
+            rows = VoteState(*standing).ballot().preferences().rows
+            path = downloads.write(
+                "preferences.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+            )
+            return self._file.fetch(path)
+
+        standing = [head.run, evaluation, *self.standing]
+        gr.on([self.begin.click, self.voter.submit], begin, [*standing], self.outputs)
+        at = [head.run, head.checkpoint, head.strength]
+        self.ways.input(change_ways, [*at, evaluation, *self.standing], self.outputs)
+        self.maker.connect(head).then(show_pairs, [head.run, evaluation, *self.standing], self.outputs)
+        for choice, button in self.buttons.items():
+            button.click(vote, [gr.State(choice), *standing], self.outputs)
+        self.reveal.click(reveal, [*standing], self.outputs)
+        self.export.click(export, [*standing], self._file.outputs)
 
 
 def marked(mark: str, request: gr.Request) -> str:
@@ -296,11 +257,3 @@ def _place(request: gr.Request) -> str:
     if not runs.is_restricted():
         return ""
     return hmac.new(_PLACES, Visitor.of(request).address.encode(), "sha256").hexdigest()[:8]
-
-
-def written(name: str, content: bytes) -> str:
-    """Write a file where the page may serve it from, under a name of ours; return its path."""
-    folder = launch.temporary() / f"export-{secrets.token_hex(8)}"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(content)
-    return str(folder / name)

@@ -12,10 +12,8 @@ from studio.export.request import KINDS
 from studio.files import sha256
 from studio.model.adapter_files import WEIGHTS
 from studio.ui import export_views
-from studio.ui.failures import show_errors
 from studio.ui.words import Words
 
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _WITHOUT_CARD = ("script", "example")
 
 
@@ -29,7 +27,6 @@ class CardComparisons:
             self.chosen = words.make(
                 gr.Dropdown,
                 label="ui.export.comparisons",
-                info="ui.export.comparisons_help",
                 show_label=False,
                 choices=[],
                 value=[],
@@ -65,10 +62,10 @@ class CardComparisons:
 
     def connect(self, item: gr.Tab, run: gr.Dropdown, kind: gr.Radio) -> None:
         """Connect what changes the list: the tab that is opened, another run, another kind of export."""
-        render = show_errors(self.language)(self.render)
+        render = self.render
         inputs = [run, kind, self.of_run, self.chosen]
         outputs = [self.part, self.chosen, self.of_run]
-        gr.on([item.select, run.change, kind.change], render, inputs, outputs, trigger_mode="always_last", **_QUIET)
+        gr.on([item.select, run.change, kind.change], render, inputs, outputs)
 
 
 def _offered(run_id: str | None) -> tuple[list[SavedComparison], tuple[str, ...]]:

@@ -15,15 +15,13 @@ from studio.config import GenerationConfig
 from studio.errors import CompareError, ModelError, StudioError
 from studio.model import hub_adapters
 from studio.model.uploaded_adapters import PREFIX
-from studio.ui import examples, jobs, limits
+from studio.ui import comparable, examples, jobs, limits
+from studio.ui.comparable import MIX
 from studio.ui.compare_views import NUMBERS, View
-from studio.ui.failures import show_errors
-from studio.ui.frame import Frame
-from studio.ui.tabs import adapter_import, card, prompted_base
 from studio.ui.tabs import compare as tabs
-from studio.ui.tabs import compare_updates as show
+from studio.ui.tabs import prompted_base
 from studio.ui.tabs.compare import EXTRA, SHOTS, SYSTEM, CompareTab
-from studio.ui.tabs.mixing import MIX, mix_column
+from studio.ui.tabs.mixing import mix_column
 from studio.ui.tabs.prompted_base import PROMPTED
 from studio.ui.words import merged
 
@@ -34,7 +32,6 @@ _IS_OPEN = """(_, ...rest) => {
 }"""
 UPDATE_SECONDS = 0.1
 """Seconds between two looks at answers that stream: a browser falls behind a model that says more in that time."""
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 def after(run_id: str | None, checkpoint: str | None, strength: float | None) -> Column:
@@ -93,15 +90,13 @@ def _refuse_path(named: str) -> None:
         raise ModelError("ui.no_folders")
 
 
-def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any]]:
+def connect(tab: CompareTab) -> tuple[list[Any], Callable[..., Any]]:
     """Connect the tab's events; returns those that stream answers, and what lets the first prompt be answered.
 
     The latter takes the run whose answers are shown, and does its part after an event that may have opened the tab.
     """
-    language = frame.language
     count = len(tab.settings)
 
-    @show_errors(language)
     def compare(request: gr.Request, view: View, prompt: str, *values: Any) -> Iterator[Any]:
         run_id, settings, columns = read_request(values, count)
         if not (prompt or "").strip():
@@ -109,28 +104,25 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
         for each in columns:
             examples.require_unasked(each.shots, prompt)
         wanted = CompareRequest(run_id, (prompt.strip(),), settings, columns)
-        yield from _ask(tab, wanted, view, language, request)
+        yield from _ask(tab, wanted, view, request)
 
-    @show_errors(language)
     def answer_first(
         request: gr.Request, is_open: bool, on_screen: str | None, last: Comparison | None, *values: Any
     ) -> Iterator[Any]:
         view, prompt, run_id, *rest = values
-        prompts = tabs.held_out(run_id) if is_open and run_id and run_id == on_screen else []
+        prompts = comparable.held_out(run_id) if is_open and run_id and run_id == on_screen else []
         if last is not None or prompt or not prompts or jobs.busy(request, KIND):
             yield gr.skip()
             return
         yield {tab.prompt: prompts[0], tab.held_out: prompts[0]}
         yield from compare(request, view, prompts[0], run_id, *rest)
 
-    @show_errors(language)
     def ask_on(view: View, last: Comparison | None, follow: str, request: gr.Request) -> Iterator[dict[Any, Any]]:
         if last is None or not (follow or "").strip():
             raise CompareError("ui.no_prompt")
         yield {tab.follow: ""}
-        yield from _ask(tab, last.next_turn(follow.strip()), view, language, request)
+        yield from _ask(tab, last.next_turn(follow.strip()), view, request)
 
-    @show_errors(language)
     def again(
         view: View,
         last: Comparison | None,
@@ -147,9 +139,8 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
             yield gr.skip()
             return
         columns[number] = replace(columns[number], strength=strength / 100)
-        yield from _ask(tab, replace(last.request, columns=tuple(columns)), view, language, request)
+        yield from _ask(tab, replace(last.request, columns=tuple(columns)), view, request)
 
-    @show_errors(language)
     def remix(view: View, last: Comparison | None, run_id: str, request: gr.Request, *values: Any) -> Iterator[Any]:
         mixed = [number for number, column in enumerate(last.request.columns) if column.mix] if last else []
         if last is None or last.request.run_id != run_id or not mixed:
@@ -160,25 +151,23 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
         for part in columns[mixed[0]].parts:
             _refuse_path(part.adapter)
         if columns != list(last.request.columns):
-            yield from _ask(tab, replace(last.request, columns=tuple(columns)), view, language, request)
+            yield from _ask(tab, replace(last.request, columns=tuple(columns)), view, request)
 
-    @show_errors(language)
     def change_view(
         view: View, last: Comparison | None, token_scores: Any, request: gr.Request
     ) -> Iterator[dict[Any, Any]]:
-        yield show.render(tab, last, view, language, token_scores)
+        yield tab.render(last, view, token_scores)
         if view == "likelihood" and last is not None and token_scores is None:
-            yield _score_answer(tab, last, language, request)
+            yield _score_answer(tab, last, request)
 
-    @show_errors(language)
     def reopen(view: View, run_id: str | None, chosen: str | None, request: gr.Request) -> Iterator[Any]:
-        saved = next((one for one in show.saved_of(run_id) if one.id == chosen), None)
+        saved = next((one for one in comparable.saved_of(run_id) if one.id == chosen), None)
         if saved is None:
             yield gr.skip()
             return
-        yield {**show.opened(tab, saved.comparison, view, language), **show.restore_request(tab, saved.comparison)}
+        yield {**tab.opened(saved.comparison, view), **tab.restore_request(saved.comparison)}
         if view == "likelihood":
-            yield _score_answer(tab, saved.comparison, language, request)
+            yield _score_answer(tab, saved.comparison, request)
 
     def done(last: Comparison | None, run_id: str | None, request: gr.Request) -> dict[Any, Any]:
         busy = jobs.busy(request, KIND)
@@ -193,55 +182,47 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
     def stop(request: gr.Request) -> None:
         jobs.stop(request, KIND)
 
-    streaming = {**QUIET, "concurrency_limit": None}
     changes = [part.change for part in [*tab.request_controls, tab.badge]]
-    gr.on(changes, None, tab.request_controls, None, js=tabs.STALE, **QUIET)
+    gr.on(changes, None, tab.request_controls, None, js=tabs.STALE)
     ends = (done, [tab.last, tab.run], [tab.go, tab.stop, tab.follow, tab.follow_go])
-    last = {"trigger_mode": "always_last"}
-    tab.held_out.input(lambda chosen: chosen or gr.skip(), tab.held_out, tab.prompt, **QUIET, **last)
+    tab.held_out.input(lambda chosen: chosen or gr.skip(), tab.held_out, tab.prompt)
     compare_inputs = [tab.view, tab.prompt, *tab.settings, *tab.columns]
-    streams = [
-        gr.on(
-            [tab.go.click, tab.prompt.submit], compare, compare_inputs, tab.of_answers, api_name="compare", **streaming
-        )
-    ]
+    streams = [gr.on([tab.go.click, tab.prompt.submit], compare, compare_inputs, tab.of_answers, api_name="compare")]
     on = [tab.view, tab.last, tab.follow]
-    streams.append(gr.on([tab.follow_go.click, tab.follow.submit], ask_on, on, tab.of_answers, **streaming))
+    streams.append(gr.on([tab.follow_go.click, tab.follow.submit], ask_on, on, tab.of_answers))
     saved_inputs = [tab.view, tab.run, tab.saved]
-    tab.saved.input(reopen, saved_inputs, [*tab.of_answers, *tab.request_controls], **streaming, **last).then(
-        *ends, **QUIET
-    )
+    tab.saved.input(reopen, saved_inputs, [*tab.of_answers, *tab.request_controls]).then(*ends)
     strengths = [tab.strength, *(extra.strength for extra in tab.extras)]
     for number, slider in enumerate(strengths, 1):
         column = gr.State(number)
         inputs = [tab.view, tab.last, tab.run, column, slider]
-        streams.append(slider.release(again, inputs, tab.of_answers, **streaming, **last))
+        streams.append(slider.release(again, inputs, tab.of_answers))
     mixing = [*(slider.release for slider in tab.mixer.weights), tab.mixer.density.release, tab.mixer.combination.input]
     inputs = [tab.view, tab.last, tab.run, *tab.mixer.inputs]
-    streams.append(gr.on(mixing, remix, inputs, tab.of_answers, **streaming, **last))
+    streams.append(gr.on(mixing, remix, inputs, tab.of_answers))
     token_scores = [tab.view, tab.last, tab.token_scores]
-    tab.view.input(change_view, token_scores, tab.of_answers, **streaming, **last)
-    tab.stop.click(stop, None, None, concurrency_limit=None, **QUIET)
-    _connect_added(tab, frame)
-    card.connect(tab.card, frame, tab.last, tabs.names)
+    tab.view.input(change_view, token_scores, tab.of_answers)
+    tab.stop.click(stop, None, None, concurrency_limit=None)
+    _connect_added(tab)
+    tab.card.connect(tab.last)
     for event in streams:
-        event.then(*ends, **QUIET)
+        event.then(*ends)
 
     is_open = gr.Checkbox(visible=False)  # a state's value would not come from the browser
 
     def answer_after(event: Any, on_screen: gr.State) -> Any:
         inputs = [is_open, on_screen, tab.last, *compare_inputs]
         outputs = [*tab.of_answers, tab.prompt, tab.held_out]
-        answering = event.then(answer_first, inputs, outputs, js=_IS_OPEN, **streaming)
-        answering.then(*ends, **QUIET)
+        answering = event.then(answer_first, inputs, outputs, js=_IS_OPEN)
+        answering.then(*ends)
         return answering
 
     return streams, answer_after
 
 
-def _connect_added(tab: CompareTab, frame: Frame) -> None:
+def _connect_added(tab: CompareTab) -> None:
     """Connect what adds columns, takes them away and says what they are."""
-    language = frame.language
+    language = tab.language
     rows = [extra.row for extra in tab.extras]
 
     def add(open_: tuple[bool, ...]) -> list[Any]:
@@ -251,7 +232,6 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
     def opened_rows(open_: tuple[bool, ...]) -> list[Any]:
         return [open_, gr.update(interactive=not all(open_)), *(gr.update(visible=is_open) for is_open in open_)]
 
-    @show_errors(language)
     def change_who(run_id: str | None, prompt: str, who: str, shots: str) -> list[Any]:
         first = examples.of_run(run_id, prompt or "") if who == SHOTS and run_id and not shots else gr.skip()
         return [
@@ -260,10 +240,9 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
             gr.update(visible=who == SHOTS) if first == gr.skip() else gr.update(visible=True, value=first),
         ]
 
-    @show_errors(language)
     def arrived(column: str, run_id: str | None, open_: tuple[bool, ...], *who: str) -> dict[Any, Any]:
         """Offer what has arrived, in a column of its own if one is free."""
-        choices = tabs.who(run_id, tabs.comparable(), language)
+        choices = comparable.who(run_id, comparable.comparable(), language)
         updates: dict[Any, Any] = {extra.who: gr.update(choices=choices) for extra in tab.extras}
         if any(is_open and chosen == column for is_open, chosen in zip(open_, who, strict=True)) or all(open_):
             return updates
@@ -277,10 +256,9 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
         }
         return updates | dict(zip([tab.open, tab.add, *rows], add(open_), strict=True))
 
-    @show_errors(language)
     def gone(column: str, run_id: str | None, open_: tuple[bool, ...], *who: str) -> dict[Any, Any]:
         """Offer what was removed no more."""
-        choices = tabs.who(run_id, tabs.comparable(), language)
+        choices = comparable.who(run_id, comparable.comparable(), language)
         return {
             extra.who: gr.update(choices=choices, **({"value": NOW} if chosen == column else {}))
             for extra, chosen in zip(tab.extras, who, strict=True)
@@ -289,14 +267,13 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
     outputs = [tab.open, tab.add, *rows, *tab.of_answers]
     whose = [tab.run, tab.open, *(extra.who for extra in tab.extras)]
     shows = [tab.open, tab.add, *rows, *(part for extra in tab.extras for part in extra.inputs)]
-    adapter_import.connect(tab.outside, frame, whose, shows, arrived, gone)
+    tab.outside.connect(whose, shows, arrived, gone)
     who = [extra.who for extra in tab.extras]
     tab.prompted.connect(tab.run, tab.open, who)
-    tab.mixer.connect(frame, tab.run, tab.open, who, lambda run_id, spoken: tabs.who(run_id, tabs.comparable(), spoken))
-    tab.add.click(add, tab.open, [tab.open, tab.add, *rows], **QUIET)
+    tab.mixer.connect(tab.run, tab.open, who)
+    tab.add.click(add, tab.open, [tab.open, tab.add, *rows])
     for number, extra in enumerate(tab.extras):
 
-        @show_errors(language)
         def remove(
             view: View, last: Comparison | None, open_: tuple[bool, ...], number: int = number
         ) -> dict[Any, Any]:
@@ -305,27 +282,21 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
             column = 2 + sum(open_[:number])
             if last is None or last.proof is None or not len(last.request.columns) > max(column, 2 + sum(still)):
                 return updates
-            return {**updates, **show.opened(tab, last.without(column), view, language)}
+            return {**updates, **tab.opened(last.without(column), view)}
 
-        extra.remove.click(remove, [tab.view, tab.last, tab.open], outputs, trigger_mode="always_last", **QUIET)
+        extra.remove.click(remove, [tab.view, tab.last, tab.open], outputs, trigger_mode="always_last")
         extra.who.input(
-            change_who,
-            [tab.run, tab.prompt, extra.who, extra.shots],
-            [extra.strength, extra.system, extra.shots],
-            trigger_mode="always_last",
-            **QUIET,
+            change_who, [tab.run, tab.prompt, extra.who, extra.shots], [extra.strength, extra.system, extra.shots]
         )
 
 
-def _ask(
-    tab: CompareTab, wanted: CompareRequest, view: View, language: str, request: gr.Request
-) -> Iterator[dict[Any, Any]]:
+def _ask(tab: CompareTab, wanted: CompareRequest, view: View, request: gr.Request) -> Iterator[dict[Any, Any]]:
     """Ask the columns and show their answers as they come. Raises AccessError for more than a guest may ask for."""
     from studio import gpu
 
     limits.require_small(wanted)
     yield {
-        **show.waiting(tab, wanted, language),
+        **tab.waiting(wanted),
         tab.go: gr.update(interactive=False),
         tab.stop: gr.update(interactive=True),
         tab.follow: gr.update(interactive=False),
@@ -341,19 +312,19 @@ def _ask(
                 return
             if (now := time.monotonic()) - updated_at >= UPDATE_SECONDS:
                 updated_at = now
-                yield show.answers(tab, comparing, view, language)
+                yield tab.answers(comparing, view)
     except StudioError as error:  # an adapter of another base, say: it stands where the proof would stand
-        yield show.refused(tab, wanted, error, language, comparing)
+        yield tab.refused(wanted, error, comparing)
         return
     finally:  # also when the browser tab was closed
         job.stop()
     if comparing is not None and jobs.is_current(request, KIND, job):
-        yield {**show.opened(tab, comparing, view, language), **show.offered(tab, wanted.run_id, comparing, language)}
+        yield {**tab.opened(comparing, view), **tab.offered(wanted.run_id, comparing)}
         if view == "likelihood":
-            yield _score_answer(tab, comparing, language, request)
+            yield _score_answer(tab, comparing, request)
 
 
-def _score_answer(tab: CompareTab, last: Comparison, language: str, request: gr.Request) -> dict[Any, Any]:
+def _score_answer(tab: CompareTab, last: Comparison, request: gr.Request) -> dict[Any, Any]:
     """Ask both sides how likely they find the adapter's answer, and show it."""
     from studio import gpu
 
@@ -362,25 +333,23 @@ def _score_answer(tab: CompareTab, last: Comparison, language: str, request: gr.
     pair_request = replace(last.request, columns=last.request.columns[:2])
     job = jobs.keep(request, "weigh", gpu.thread().score_answer(pair_request, last.answers[0][1].ids))
     token_scores = job.result()
-    return {**show.render(tab, last, "likelihood", language, token_scores), tab.token_scores: token_scores}
+    return {**tab.render(last, "likelihood", token_scores), tab.token_scores: token_scores}
 
 
-def restored(
-    tab: CompareTab, run_id: str | None, view: View, prompt: str, language: str, request: gr.Request
-) -> dict[Any, Any]:
+def restored(tab: CompareTab, run_id: str | None, view: View, prompt: str, request: gr.Request) -> dict[Any, Any]:
     """Return what shows a run that was just chosen: its own settings, and the last comparison whose answers are whole.
 
     A stopped one stays among the saved; shown here, it would stand where the first prompt is answered.
     """
     jobs.stop(request, KIND)
     jobs.forget(request, KIND)
-    config = tabs.config_of(run_id)
-    last = next((saved.comparison for saved in show.saved_of(run_id) if not saved.comparison.was_stopped), None)
+    config = comparable.config_of(run_id)
+    last = next((saved.comparison for saved in comparable.saved_of(run_id) if not saved.comparison.was_stopped), None)
     updates = {
-        **show.about(tab, run_id, tabs.comparable(), language),
-        **show.generation(tab, config.generation if config else GenerationConfig()),
-        **show.nothing(tab, language),
-        **show.offered(tab, run_id, last, language),
+        **tab.about(run_id, comparable.comparable()),
+        **tab.generation(config.generation if config else GenerationConfig()),
+        **tab.nothing(),
+        **tab.offered(run_id, last),
         tab.go: gr.update(interactive=config is not None),
         tab.stop: gr.update(interactive=False),
     }
@@ -389,7 +358,7 @@ def restored(
     can = gr.update(interactive=True)
     return merged(
         updates,
-        show.opened(tab, last, view, language),
-        {tab.follow: can, tab.follow_go: can, **show.restore_request(tab, last)},
+        tab.opened(last, view),
+        {tab.follow: can, tab.follow_go: can, **tab.restore_request(last)},
         {tab.prompt: prompt} if prompt else {},
     )

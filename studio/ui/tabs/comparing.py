@@ -1,6 +1,5 @@
 """The Compare tab's views of one run under one head: answers, scoreboard, blind vote and reading sheet."""
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -11,17 +10,13 @@ from studio.evaluate.evaluation_store import Evaluation
 from studio.style.report import StyleReport
 from studio.ui import polling, vote_state
 from studio.ui.compare_views import VIEWS, View
-from studio.ui.failures import show_errors
-from studio.ui.frame import Frame
 from studio.ui.scoreboard_views import ORDERS, Order
-from studio.ui.tabs import ballot, compare, compare_events, compare_updates, present, scoreboard, sheet
+from studio.ui.tabs import ballot, compare, compare_events, present, scoreboard, sheet
 from studio.ui.tabs.own_prompts import OwnPrompts
 from studio.ui.tabs.preference_card import PreferenceCard
 from studio.ui.tabs.style_card import StyleCard
 from studio.ui.vote_state import VoteState
 from studio.ui.words import Words
-
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 class CompareSession(NamedTuple):
@@ -56,20 +51,27 @@ class CompareSession(NamedTuple):
         return VoteState(run_id, evaluation, *voting)
 
 
-@dataclass(frozen=True)
 class Views:
     """All views of the tab."""
 
-    answers: compare.CompareTab
-    score: scoreboard.ScoreTab
-    vote: ballot.BallotTab
-    preferences: PreferenceCard
-    sheet: sheet.SheetTab
-    slides: gr.HTML
-    style: StyleCard
-    prompts: OwnPrompts
-    on_screen: gr.State
-    """The run whose answers and scores are shown."""
+    def __init__(self, words: Words):
+        self.answers = compare.CompareTab(words)
+        with gr.Tabs(elem_id="compare-tabs"):
+            with words.make(gr.Tab, label="ui.compare.tabs.answers", id="answers"):
+                self.answers.build_answers(words)
+                self.slides = present.build()
+            with words.make(gr.Tab, label="ui.compare.tabs.prompts", id="prompts"):
+                self.prompts = OwnPrompts(words)
+            with words.make(gr.Tab, label="ui.compare.tabs.score", id="score"):
+                self.style = StyleCard(words)
+                self.score = scoreboard.ScoreTab(words)
+            with words.make(gr.Tab, label="ui.compare.tabs.vote", id="vote"):
+                self.vote = ballot.BallotTab(words)
+                self.preferences = PreferenceCard(words)
+            with words.make(gr.Tab, label="ui.compare.tabs.sheet", id="sheet"):
+                self.sheet = sheet.SheetTab(words)
+        self.on_screen = gr.State(None)
+        """The run whose answers and scores are shown."""
 
     @property
     def session(self) -> list[Any]:
@@ -93,44 +95,90 @@ class Views:
         """What shows a run: its answers and its evaluation."""
         return [*self.answers.of_answers, *self.measured]
 
+    def evaluated(self, run_id: str | None, session: CompareSession) -> dict[Any, Any]:
+        """Return what shows how the run's evaluation stands, and what can be voted on and read of it.
 
-def build(words: Words) -> Views:
-    """Build all views inside the current tab."""
-    head = compare.build_head(words)
-    with gr.Tabs(elem_id="compare-tabs"):
-        with words.make(gr.Tab, label="ui.compare.tabs.answers", id="answers"):
-            answers = compare.build(words, head)
-            slides = present.build()
-        with words.make(gr.Tab, label="ui.compare.tabs.prompts", id="prompts"):
-            prompts = OwnPrompts(words)
-        with words.make(gr.Tab, label="ui.compare.tabs.score", id="score"):
-            style = StyleCard(words)
-            score = scoreboard.build(words)
-        with words.make(gr.Tab, label="ui.compare.tabs.vote", id="vote"):
-            vote = ballot.build(words)
-            preferences = PreferenceCard(words)
-        with words.make(gr.Tab, label="ui.compare.tabs.sheet", id="sheet"):
-            read = sheet.build(words)
-    return Views(answers, score, vote, preferences, read, slides, style, prompts, gr.State(None))
+        Whoever is in the middle of a vote or of reading stays there, as long as the answers are still the same.
+        """
+        stands = self.score.stands(run_id, session.column, session.evaluation, session.order)
+        evaluation = stands[self.score.evaluation]
+        pairs = {pair.id for pair in vote_state.pairs_of(evaluation)}
+        vote = session.vote(run_id, evaluation)._replace(report=vote_state.report_of(run_id, session.column))
+        if vote.item not in {pair.id for pair in vote.pairs}:
+            vote = vote._replace(item=None)
+        reads_on = session.reading is not None and session.reading[0] in pairs
+        return {
+            **stands,
+            **self.vote.render(vote),
+            **({} if reads_on else self.sheet.render(run_id, evaluation, session.reader, False)),
+        }
 
+    def news(self, run_id: str | None, session: CompareSession, request: gr.Request) -> dict[Any, Any]:
+        """Return what shows what others have changed: an evaluation that goes on or is new, and their votes."""
+        updates = {}
+        if _report_id(vote_state.report_of(run_id, session.column)) != _report_id(session.report):
+            return self.evaluated(run_id, session)
+        if scoreboard.stamp(run_id, session.column, session.stamp, request) != session.stamp:
+            updates = self.score.stands(run_id, session.column, session.evaluation, session.order)
+            if _answers_of(updates[self.score.evaluation]) != _answers_of(session.evaluation):
+                return self.evaluated(run_id, session)
+        return updates | self.vote.news(session.vote(run_id, session.evaluation))
 
-def evaluated(views: Views, language: str, run_id: str | None, session: CompareSession) -> dict[Any, Any]:
-    """Return what shows how the run's evaluation stands, and what can be voted on and read of it.
+    def connect(self, item: gr.Tab | None = None) -> list[polling.Watch]:
+        """Connect the events of all views; returns how to look for what others have changed.
 
-    Whoever is in the middle of a vote or of reading stays there, as long as the answers are still the same.
-    """
-    stands = scoreboard.stands(views.score, run_id, session.column, session.evaluation, session.order, language)
-    evaluation = stands[views.score.evaluation]
-    pairs = {pair.id for pair in vote_state.pairs_of(evaluation)}
-    vote = session.vote(run_id, evaluation)._replace(report=vote_state.report_of(run_id, session.column))
-    if vote.item not in {pair.id for pair in vote.pairs}:
-        vote = vote._replace(item=None)
-    reads_on = session.reading is not None and session.reading[0] in pairs
-    return {
-        **stands,
-        **ballot.render(views.vote, vote, language),
-        **({} if reads_on else sheet.render(views.sheet, run_id, evaluation, session.reader, False, language)),
-    }
+        With the tab's `item`, opening it offers the runs there are, and lets the first held-out prompt be answered;
+        guests, without it, measure nothing.
+        """
+        answers = self.answers
+
+        def find(request: gr.Request, run_id: str | None, *values: Any) -> str | None:
+            return pulse(run_id, CompareSession(*values), request)
+
+        def show_news(run_id: str | None, request: gr.Request, *values: Any) -> Any:
+            return self.news(run_id, CompareSession(*values), request) or gr.skip()
+
+        def show_measured(run_id: str | None, *values: Any) -> dict[Any, Any]:
+            return self.evaluated(run_id, CompareSession(*values))
+
+        def open_run(request: gr.Request, run_id: str | None, on_screen: str | None, prompt: str, *values: Any) -> Any:
+            if run_id == on_screen:  # its name has changed, or the language
+                return gr.skip()
+            session = CompareSession(*values)
+            fresh = session._replace(evaluation=None, item=None, revealed=False, reading=None)
+            return {
+                **compare_events.restored(answers, run_id, session.view, prompt, request),
+                **self.evaluated(run_id, fresh),
+                self.on_screen: run_id,
+            }
+
+        def offer_runs(chosen: str | None) -> dict[Any, Any]:
+            return answers.choose(chosen)
+
+        streams, answer_after = compare_events.connect(answers)
+        self.vote.connect(answers, self.score.evaluation)
+        answers.vote.connect(answers.last, answers.badge, [self.vote.voter, self.vote.mark], ballot.voter_of)
+        self.sheet.connect(answers, self.score.evaluation)
+        present.connect(self.slides, answers, self.score.evaluation)
+        measured = self.score.connect(answers)
+        inputs = [answers.run, *self.session]
+        measured.then(show_measured, inputs, self.measured)
+        at = [answers.checkpoint.change, answers.strength.change]
+        gr.on(at, show_measured, inputs, self.measured)
+        opened = answers.run.change(
+            open_run,
+            [answers.run, self.on_screen, answers.prompt, *self.session],
+            list(dict.fromkeys([*answers.of_runs, *self.rendered, *answers.request_controls, self.on_screen])),
+            cancels=[*streams, measured],
+        )
+        watches = [polling.Watch(find, inputs, show_news, inputs, self.measured)]
+        if item is not None:
+            self.preferences.connect(answers)
+            watches += [self.style.connect(answers), self.prompts.connect(answers)[1]]
+            offered = item.select(offer_runs, answers.run, answers.of_runs)
+            for event in (offered, opened):
+                answer_after(event, self.on_screen)
+        return watches
 
 
 def pulse(run_id: str | None, session: CompareSession, request: gr.Request) -> str | None:
@@ -144,20 +192,6 @@ def pulse(run_id: str | None, session: CompareSession, request: gr.Request) -> s
     return None if now == on_page else repr([on_page, now])
 
 
-def news(
-    views: Views, language: str, run_id: str | None, session: CompareSession, request: gr.Request
-) -> dict[Any, Any]:
-    """Return what shows what others have changed: an evaluation that goes on or is new, and their votes."""
-    updates = {}
-    if _report_id(vote_state.report_of(run_id, session.column)) != _report_id(session.report):
-        return evaluated(views, language, run_id, session)
-    if scoreboard.stamp(run_id, session.column, session.stamp, request) != session.stamp:
-        updates = scoreboard.stands(views.score, run_id, session.column, session.evaluation, session.order, language)
-        if _answers_of(updates[views.score.evaluation]) != _answers_of(session.evaluation):
-            return evaluated(views, language, run_id, session)
-    return updates | ballot.news(views.vote, session.vote(run_id, session.evaluation), language)
-
-
 def _report_id(report: StyleReport | None) -> str | None:
     return report and report.id
 
@@ -165,65 +199,3 @@ def _report_id(report: StyleReport | None) -> str | None:
 def _answers_of(evaluation: Evaluation | None) -> tuple[Any, ...]:
     """Return what tells evaluations apart for those who vote and read."""
     return (evaluation.id, len(evaluation.pairs)) if evaluation else ()
-
-
-def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[polling.Watch]:
-    """Connect the events of all views; returns how to look for what others have changed.
-
-    With the tab's `item`, opening it offers the runs there are, and lets the first held-out prompt be answered; guests,
-    without it, measure nothing.
-    """
-    language = frame.language
-    answers = views.answers
-
-    def find(request: gr.Request, run_id: str | None, *values: Any) -> str | None:
-        return pulse(run_id, CompareSession(*values), request)
-
-    def show_news(run_id: str | None, request: gr.Request, *values: Any) -> Any:
-        return news(views, language, run_id, CompareSession(*values), request) or gr.skip()
-
-    @show_errors(language)
-    def show_measured(run_id: str | None, *values: Any) -> dict[Any, Any]:
-        return evaluated(views, language, run_id, CompareSession(*values))
-
-    @show_errors(language)
-    def open_run(request: gr.Request, run_id: str | None, on_screen: str | None, prompt: str, *values: Any) -> Any:
-        if run_id == on_screen:  # its name has changed, or the language
-            return gr.skip()
-        session = CompareSession(*values)
-        fresh = session._replace(evaluation=None, item=None, revealed=False, reading=None)
-        return {
-            **compare_events.restored(answers, run_id, session.view, prompt, language, request),
-            **evaluated(views, language, run_id, fresh),
-            views.on_screen: run_id,
-        }
-
-    @show_errors(language)
-    def offer_runs(chosen: str | None) -> dict[Any, Any]:
-        return compare_updates.choose(answers, chosen, language)
-
-    streams, answer_after = compare_events.connect(answers, frame)
-    ballot.connect(views.vote, answers, views.score.evaluation, frame)
-    answers.vote.connect(answers.last, answers.badge, [views.vote.voter, views.vote.mark], ballot.voter_of)
-    sheet.connect(views.sheet, answers, views.score.evaluation, frame)
-    present.connect(views.slides, answers, views.score.evaluation, frame)
-    measured = scoreboard.connect(views.score, answers, frame)
-    inputs = [answers.run, *views.session]
-    measured.then(show_measured, inputs, views.measured, **QUIET)
-    at = [answers.checkpoint.change, answers.strength.change]
-    gr.on(at, show_measured, inputs, views.measured, trigger_mode="always_last", **QUIET)
-    opened = answers.run.change(
-        open_run,
-        [answers.run, views.on_screen, answers.prompt, *views.session],
-        list(dict.fromkeys([*answers.of_runs, *views.rendered, *answers.request_controls, views.on_screen])),
-        cancels=[*streams, measured],
-        **QUIET,
-    )
-    watches = [polling.Watch(find, inputs, show_news, inputs, views.measured)]
-    if item is not None:
-        views.preferences.connect(answers)
-        watches += [views.style.connect(answers, frame), views.prompts.connect(answers)[1]]
-        offered = item.select(offer_runs, answers.run, answers.of_runs, **QUIET)
-        for event in (offered, opened):
-            answer_after(event, views.on_screen)
-    return watches

@@ -15,7 +15,6 @@ from studio.ui.frame import Frame
 from studio.ui.words import Words
 
 HEIGHT = 280
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
 
 
 @dataclass(frozen=True)
@@ -27,125 +26,114 @@ class Settings:
     log: bool = False
 
 
-@dataclass(frozen=True)
 class Curves:
     """The card's components."""
 
-    settings: gr.State
-    kind: gr.Radio
-    smoothing: gr.Slider
-    log: gr.Checkbox
-    chart: gr.LinePlot
-    legend: gr.HTML
-    style: gr.HTML
-    """What the meter has measured, under the loss."""
-    sentence: gr.HTML
+    def __init__(self, words: Words):
+        self.language = words.language
+        settings = Settings()
+        with gr.Column(elem_classes="card"):
+            with gr.Row(elem_classes="card-head", equal_height=True):
+                words.heading("ui.curves.title")
+                self.kind = words.pick(
+                    "ui.curves.kind",
+                    {kind: f"ui.curves.kinds.{kind}" for kind in curve_views.KINDS},
+                    value=settings.kind,
+                    elem_id="curve-kind",
+                    elem_classes="pick",
+                )
+            self.chart = line_plot(words, "loss", curve_views.frame([]), curve_views.COLOURS, "ui.curves.title")
+            self.legend = gr.HTML(elem_id="legend")
+            self.style = gr.HTML(elem_id="style-points")
+            """What the meter has measured, under the loss."""
+            with (
+                words.make(gr.Accordion, label="ui.curves.settings", open=False),
+                gr.Row(elem_classes="chart-settings"),
+            ):
+                self.smoothing = words.make(
+                    gr.Slider,
+                    label="ui.curves.smoothing",
+                    minimum=0,
+                    maximum=charts.MOST_SMOOTHING,
+                    step=0.01,
+                    value=settings.smoothing,
+                    buttons=[],
+                    elem_id="smoothing",
+                )
+                self.log = words.make(gr.Checkbox, label="ui.curves.log", value=settings.log, elem_id="log-scale")
+        with gr.Column(elem_classes="card"):
+            words.heading("ui.curves.reading")
+            self.sentence = words.make(
+                gr.HTML, text="ui.loss.none", frame='<p class="caption">{}</p>', elem_id="sentence"
+            )
+        self.settings = gr.State(settings)
 
     @property
     def of_run(self) -> list[Any]:
         """What changes with the run."""
         return [self.chart, self.legend, self.style, self.sentence]
 
+    def render(self, following: Following, settings: Settings) -> dict[Any, Any]:
+        """Return what draws the run's curves.
 
-def build(words: Words) -> Curves:
-    """Build the card inside the current Blocks."""
-    settings = Settings()
-    with gr.Column(elem_classes="card"):
-        with gr.Row(elem_classes="card-head", equal_height=True):
-            words.heading("ui.curves.title")
-            kind = words.make(
-                gr.Radio,
-                label="ui.curves.kind",
-                choices={kind: f"ui.curves.kinds.{kind}" for kind in curve_views.KINDS},
-                value=settings.kind,
-                show_label=False,
-                container=False,
-                elem_id="curve-kind",
-                elem_classes="pick",
-            )
-        chart = words.make(
-            gr.LinePlot,
-            label="ui.curves.title",
-            x_title="ui.loss.x",
-            y_title="ui.curves.y.loss",
-            show_label=False,
-            value=curve_views.frame([]),
-            x=charts.STEP,
-            y=charts.VALUE,
-            color=charts.SERIES,
-            colors_in_legend=[],  # the legend under the chart is in the page's language
-            color_map=charts.colour_map(curve_views.COLOURS),
-            height=HEIGHT,
-            elem_id="loss",
+        The axis' title is in the legend for `page.js` to set: a chart that gets another `y_title` is built anew, and
+        news that come meanwhile are lost.
+        """
+        reader = following.reader
+        curve = reader.curve() if reader else Curve()
+        curves = curve_views.series(curve, settings.kind)
+        title = text(
+            f"ui.curves.y.{settings.kind}_log" if settings.log else f"ui.curves.y.{settings.kind}", self.language
         )
-        legend = gr.HTML(elem_id="legend")
-        style = gr.HTML(elem_id="style-points")
-        with (
-            words.make(gr.Accordion, label="ui.curves.settings", open=False),
-            gr.Row(elem_classes="chart-settings"),
-        ):
-            smoothing = words.make(
-                gr.Slider,
-                label="ui.curves.smoothing",
-                info="ui.curves.smoothing_help",
-                minimum=0,
-                maximum=charts.MOST_SMOOTHING,
-                step=0.01,
-                value=settings.smoothing,
-                buttons=[],
-                elem_id="smoothing",
+        legend = curve_views.legend(curves, self.language, settings.smoothing)
+        margins = int(bool(len(curve_views.series(curve, curve_views.MARGIN)[0].steps)))
+        data = f'data-axis="{html.escape(title)}" data-log="{int(settings.log)}" data-margins="{margins}"'
+        return {
+            self.chart: curve_views.frame(curves, settings.smoothing, settings.log, following.total),
+            self.legend: f"<div {data}>{legend}</div>",
+            self.style: style_views.points(curve.styles, curve.best_step, self.language),
+            self.sentence: sentence(following, self.language),
+        }
+
+    def connect(self, frame: Frame) -> None:
+        """Connect the controls: they change what is drawn, for this session alone."""
+
+        def changed(following: Following, settings: Settings, kind: str, weight: float, log: bool) -> dict[Any, Any]:
+            wanted = replace(
+                settings, kind=kind, smoothing=min(max(weight or 0.0, 0.0), charts.MOST_SMOOTHING), log=bool(log)
             )
-            log = words.make(
-                gr.Checkbox, label="ui.curves.log", info="ui.curves.log_help", value=settings.log, elem_id="log-scale"
-            )
-    with gr.Column(elem_classes="card"):
-        words.heading("ui.curves.reading")
-        sentence = words.make(gr.HTML, text="ui.loss.none", frame='<p class="caption">{}</p>', elem_id="sentence")
-    return Curves(gr.State(settings), kind, smoothing, log, chart, legend, style, sentence)
+            return {self.settings: wanted, **self.render(following, wanted)}
+
+        gr.on(
+            [self.kind.input, self.smoothing.release, self.log.input],
+            changed,
+            [frame.following, self.settings, self.kind, self.smoothing, self.log],
+            [self.settings, *self.of_run],
+        )
 
 
-def render(card: Curves, following: Following, settings: Settings, language: str) -> dict[Any, Any]:
-    """Return what draws the run's curves.
-
-    The axis' title is in the legend for `page.js` to set: a chart that gets another `y_title` is built anew, and news
-    that come meanwhile are lost.
-    """
-    reader = following.reader
-    curve = reader.curve() if reader else Curve()
-    curves = curve_views.series(curve, settings.kind)
-    title = text(f"ui.curves.y.{settings.kind}_log" if settings.log else f"ui.curves.y.{settings.kind}", language)
-    legend = curve_views.legend(curves, language, settings.smoothing)
-    margins = int(bool(len(curve_views.series(curve, curve_views.MARGIN)[0].steps)))
-    data = f'data-axis="{html.escape(title)}" data-log="{int(settings.log)}" data-margins="{margins}"'
-    return {
-        card.chart: curve_views.frame(curves, settings.smoothing, settings.log, following.total),
-        card.legend: f"<div {data}>{legend}</div>",
-        card.style: style_views.points(curve.styles, curve.best_step, language),
-        card.sentence: sentence(following, language),
-    }
+def line_plot(
+    words: Words, name: str, frame: Any, colours: dict[str, str], label: str = "ui.curves.kinds.loss"
+) -> gr.LinePlot:
+    """Make a chart of losses by step."""
+    return words.make(
+        gr.LinePlot,
+        label=label,
+        x_title="ui.loss.x",
+        y_title="ui.curves.y.loss",
+        show_label=False,
+        value=frame,
+        x=charts.STEP,
+        y=charts.VALUE,
+        color=charts.SERIES,
+        colors_in_legend=[],  # the legend under the chart is in the page's language
+        color_map=charts.colour_map(colours),
+        height=HEIGHT,
+        elem_id=name,
+    )
 
 
 def sentence(following: Following, language: str) -> str:
     """Return what the loss curve says, whichever curve is drawn."""
     curve = following.reader.curve() if following.reader else Curve()
     return reading_views.reading_html(curve, diagnose(curve, following.status), language)
-
-
-def connect(card: Curves, frame: Frame) -> None:
-    """Connect the controls: they change what is drawn, for this session alone."""
-    language = frame.language
-
-    def changed(following: Following, settings: Settings, kind: str, weight: float, log: bool) -> dict[Any, Any]:
-        wanted = replace(
-            settings, kind=kind, smoothing=min(max(weight or 0.0, 0.0), charts.MOST_SMOOTHING), log=bool(log)
-        )
-        return {card.settings: wanted, **render(card, following, wanted, language)}
-
-    gr.on(
-        [card.kind.input, card.smoothing.release, card.log.input],
-        changed,
-        [frame.following, card.settings, card.kind, card.smoothing, card.log],
-        [card.settings, *card.of_run],
-        trigger_mode="always_last",
-        **QUIET,
-    )

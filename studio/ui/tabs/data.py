@@ -1,6 +1,5 @@
 """The Data tab's layout: where the rows come from, what was found in them, and what the model will see of them."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -8,11 +7,12 @@ import gradio as gr
 from studio import presets
 from studio.config import RunConfig, SourceConfig, choices, fields
 from studio.setting_text import ENCODINGS
-from studio.ui import launch, templates
+from studio.ui import health_views, launch, row_views, style_views, templates, views
 from studio.ui.data_state import Checked, DataState, Offer
+from studio.ui.failures import box
 from studio.ui.form import MAPPING, Form
 from studio.ui.tabs.material import MaterialCard
-from studio.ui.words import Words, class_of
+from studio.ui.words import Words, class_of, merged
 
 FILE_TYPES = [".csv", ".tsv", ".json", ".jsonl", ".parquet", ".arrow", ".xlsx", ".txt"]
 JUMPS = ("random", "longest", "shortest", "worst")
@@ -28,103 +28,194 @@ _ASK = (
     " if (asked) trigger(asked.dataset.do === 'row' ? 'select' : 'click', {...asked.dataset}); });"
 )
 """Makes the buttons inside the health report events of their component: rows select, the others click."""
+_OF_SHAPE = {
+    "pair": ("prompt", "joiner", "joined", "completion", "system", "history"),
+    "messages": ("messages", "system", "roles"),
+    "text": ("text",),
+}
 
 
-@dataclass(frozen=True)
 class Source:
     """The controls that propose a source."""
 
-    kind: gr.Radio
-    bundled: gr.Radio
-    upload: gr.File
-    path: gr.Textbox
-    formats: gr.HTML
-    encoding: gr.Dropdown
-    sheet: gr.Dropdown
-    hub: gr.Column
-    hub_id: gr.Textbox
-    revision: gr.Textbox
-    token: gr.Textbox
-    ask: gr.Button
-    subset: gr.Dropdown
-    split: gr.Dropdown
-    get: gr.Button
-    hub_status: gr.HTML
-    offer: gr.State
-    structure: gr.HTML
-    material: MaterialCard
+    def __init__(self, words: Words, base: RunConfig):
+        """Build the card inside the current Blocks; `base` is what a first visit sees."""
+        current = base.data.source
+        with gr.Column(elem_classes="card"):
+            words.heading("ui.source.title")
+            self.kind = _chosen(words, SOURCE + "kind", value=current.kind)
+            names = presets.datasets()
+            self.bundled = words.make(
+                gr.Radio,
+                label="ui.source.bundled",
+                elem_classes="chips",
+                choices=names,
+                value=current.name if current.name in names else (names[0] if names else None),
+                visible=current.kind == "bundled",
+            )
+            self.upload = words.make(
+                gr.File,
+                label="ui.source.upload",
+                file_types=FILE_TYPES,
+                height=148,
+                visible=current.kind == "file",
+                elem_id="upload",
+            )
+            self.path = words.make(
+                gr.Textbox,
+                label="ui.source.path",
+                max_lines=1,
+                visible=current.kind == "file" and launch.is_local(),
+                elem_id="path",
+            )
+            self.formats = words.hint("ui.source.formats", visible=current.kind == "file")
+            with gr.Row():
+                self.encoding = _own_part(
+                    words, "encoding", gr.Dropdown, choices=ENCODINGS, allow_custom_value=True,
+                    value=current.encoding, visible=current.kind == "file", elem_id="encoding",
+                )  # fmt: skip
+                self.sheet = _own_part(
+                    words, "sheet", gr.Dropdown, choices=[], allow_custom_value=True, value=current.sheet,
+                    visible=current.sheet is not None, elem_id="sheet-name",
+                )  # fmt: skip
+            with gr.Column(visible=current.kind == "hub", elem_classes="inner") as self.hub:
+                self.hub_id = words.make(gr.Textbox, label="ui.hub.id", max_lines=1)
+                with gr.Row():
+                    self.revision = _own_part(words, "revision", gr.Textbox, max_lines=1)
+                    self.token = words.secret("ui.hub.token")
+                self.ask = words.button("ui.hub.ask", size="sm")
+                with gr.Row():
+                    self.subset = _own_part(words, "subset", gr.Dropdown, choices=[], allow_custom_value=True)
+                    self.split = _own_part(words, "split", gr.Dropdown, choices=[], allow_custom_value=True)
+                self.get = words.button("ui.hub.get", size="sm", interactive=False)
+                self.hub_status = words.hint("ui.hub.empty", elem_id="hub-said")
+            self.structure = gr.HTML(elem_id="structure")
+            self.material = MaterialCard(words)
+        self.offer = gr.State(Offer())
 
 
-@dataclass(frozen=True)
 class Split:
     """The controls that propose validation rows."""
 
-    kind: gr.Radio
-    upload: gr.File
-    own: gr.Dropdown
-    status: gr.HTML
+    def __init__(self, words: Words, form: Form, base: RunConfig):
+        """Build the card inside the current Blocks; the parameters are those of `DataTab`."""
+        current = base.data.validation
+        with gr.Column(elem_classes="card"), words.fold("ui.split.title"):
+            with gr.Row():
+                form.add("data.limit")
+                form.add("data.pick")
+            self.kind = _chosen(words, VALIDATION + "kind", value=current.kind, elem_id="split-kind")
+            self.upload = words.make(
+                gr.File,
+                label="ui.split.upload",
+                file_types=FILE_TYPES,
+                height=148,
+                visible=False,
+                elem_id="split-upload",
+            )
+            self.own = words.make(
+                gr.Dropdown,
+                label=f"config.{VALIDATION}name.title",
+                info=f"config.{VALIDATION}name.help",
+                choices=[],
+                value=None,
+                allow_custom_value=True,
+                visible=False,
+            )
+            is_fraction = current.kind == "fraction"
+            with gr.Row():
+                form.add(VALIDATION + "fraction", visible=is_fraction)
+                form.add("data.seed")
+            form.add(VALIDATION + "group", gr.Dropdown, choices=[], allow_custom_value=True, visible=is_fraction)
+            self.status = gr.HTML(elem_id="split")
 
 
-@dataclass(frozen=True)
 class Row:
     """One row, as it is and as the model sees it."""
 
-    number: gr.Number
-    previous: gr.Button
-    following: gr.Button
-    jumps: dict[str, gr.Button]
-    spans: gr.HTML
-    caption: gr.HTML
-    raw: gr.HTML
-    get_model: gr.Button
+    def __init__(self, words: Words):
+        with gr.Column(elem_classes="card", elem_id="row-card"):
+            with words.head("ui.preview.title", "steps"):
+                self.previous = words.button("ui.preview.previous", size="sm", min_width=40)
+                self.number = words.make(
+                    gr.Number,
+                    label="ui.preview.row",
+                    value=1,
+                    precision=0,
+                    show_label=False,
+                    container=False,
+                    min_width=64,
+                    elem_id="row",
+                )
+                self.following = words.button("ui.preview.next", size="sm", min_width=40)
+            with gr.Row(elem_classes="jumps"):
+                self.jumps = {
+                    name: words.button(f"ui.preview.{name}", size="sm", min_width=72, elem_id=f"jump-{name}")
+                    for name in JUMPS
+                }
+            self.spans = gr.HTML(elem_id="spans", visible=False)
+            self.caption = words.make(
+                gr.HTML,
+                text="ui.preview.empty",
+                frame='<div class="placeholder"><p class="empty">{}</p></div>',
+                elem_id="caption",
+            )
+            self.get_model = words.button("ui.model.get", visible=False, elem_id="get-model")
+            self.raw = gr.HTML(elem_id="raw", visible=False)
 
 
-@dataclass(frozen=True)
 class Health:
     """What the scan of all rows tells."""
 
-    progress: gr.HTML
-    cancel: gr.Button
-    report: gr.HTML
-    clean: gr.Button
-    cleaned: gr.DownloadButton
-    written: gr.HTML
-    lengths: gr.HTML
+    def __init__(self, words: Words, form: Form):
+        """Build the card inside the current Blocks; the parameters are those of `DataTab`."""
+        with gr.Column(elem_classes="card"):
+            with gr.Row(elem_classes="card-head", equal_height=True):
+                words.heading("ui.health.title")
+                self.cancel = words.button("ui.health.cancel", size="sm", scale=0, visible=False, min_width=96)
+            self.progress = gr.HTML(elem_id="scan")
+            self.report = words.empty("ui.health.empty", elem_id="health", js_on_load=_ASK)
+            with words.make(gr.Accordion, label="ui.health.fixes", open=False):
+                form.add("data.fixes")
+            with gr.Row(elem_classes="ask"):
+                self.written = gr.HTML(elem_id="written")
+                self.clean = words.button("ui.clean.go", size="sm", scale=0, min_width=220, elem_id="clean")
+                self.cleaned = words.make(gr.DownloadButton, label="ui.clean.go", visible="hidden", elem_id="cleaned")
+        with gr.Column(elem_classes="card"), words.fold("ui.lengths.title"):
+            self.lengths = words.empty("ui.lengths.empty", elem_id="lengths")
 
 
-@dataclass(frozen=True)
 class DataTab:
-    """The tab's components that handlers read or change."""
+    """The tab: a source, what was found in it, and what the model will see of it."""
 
-    state: gr.State
-    checked: gr.State
-    source: Source
-    detected: gr.HTML
-    variant: gr.Dropdown
-    split: Split
-    row: Row
-    health: Health
-    table: gr.HTML
-    blocked: gr.HTML
-    go_on: gr.Button
-
-    @property
-    def of_row(self) -> list[Any]:
+    def __init__(self, words: Words, form: Form, base: RunConfig):
+        """Build the tab inside the current Blocks; `base` is what a first visit sees."""
+        self.language, self.form = words.language, form
+        for path in _SERVER_SIDE:
+            section, name = path.split(".")[1:]
+            form.adopt(path, gr.State(getattr(getattr(base.data, section), name)))
+        with gr.Row(elem_classes="columns", elem_id="data-columns"):
+            with gr.Column(scale=4, min_width=320):
+                self.source = Source(words, base)
+                self.detected = _detected_card(words, form)
+                self.variant = _prompt(words, form)
+                self.split = Split(words, form, base)
+            with gr.Column(scale=7, min_width=320):
+                self.row = Row(words)
+                self.health = Health(words, form)
+                with gr.Column(elem_classes="card"), words.fold("ui.rows.title"):
+                    self.table = words.empty("ui.rows.empty", elem_id="rows")
+        with gr.Row(elem_classes="next"):
+            self.blocked = gr.HTML(elem_id="blocked")
+            self.go_on = words.button("ui.data.continue", variant="primary", scale=0, min_width=240)
+        self.state, self.checked = gr.State(DataState()), gr.State(Checked())
+        nothing = DataState()
+        self.of_row = list(self.render_row(nothing))
         """What changes with the row that is shown."""
-        row = self.row
-        return [row.spans, row.caption, row.raw, row.get_model, self.table, self.source.structure]
-
-    @property
-    def of_scan(self) -> list[Any]:
+        self.of_scan = list(self.render_report(nothing, Checked()))
         """What changes with the report about all rows."""
-        health = self.health
-        outputs = [health.progress, health.cancel, health.report, health.lengths]
-        return [*outputs, self.split.status, self.blocked, self.go_on]
-
-    @property
-    def rendered(self) -> list[Any]:
+        self.rendered = list(self.render(nothing, Checked()))
         """What shows a source: its format, a row, and the report."""
-        return [self.detected, *self.of_row, *self.of_scan, self.health.written]
 
     @property
     def of_source(self) -> list[Any]:
@@ -133,28 +224,106 @@ class DataTab:
         chosen = [source.kind, source.bundled, source.encoding, source.sheet, source.hub_id, source.revision]
         return [*chosen, self.split.kind]
 
+    def render(self, state: DataState, checked: Checked) -> dict[Any, Any]:
+        """Return what shows all of a source."""
+        return self.render_detected(state) | self.render_row(state) | self.render_report(state, checked)
 
-def build(words: Words, form: Form, base: RunConfig) -> DataTab:
-    """Build the tab inside the current Blocks; `base` is what a first visit sees."""
-    for path in _SERVER_SIDE:
-        section, name = path.split(".")[1:]
-        form.adopt(path, gr.State(getattr(getattr(base.data, section), name)))
-    with gr.Row(elem_classes="columns", elem_id="data-columns"):
-        with gr.Column(scale=4, min_width=320):
-            source = _source(words, base)
-            detected = _detected_card(words, form)
-            variant = _prompt(words, form)
-            split = _split(words, form, base)
-        with gr.Column(scale=7, min_width=320):
-            row = _row(words)
-            health = _health(words, form)
-            with gr.Column(elem_classes="card"), words.fold("ui.rows.title"):
-                table = words.make(gr.HTML, text="ui.rows.empty", frame='<p class="empty">{}</p>', elem_id="rows")
-    with gr.Row(elem_classes="next"):
-        blocked = gr.HTML(elem_id="blocked")
-        go_on = words.make(gr.Button, text="ui.data.continue", variant="primary", scale=0, min_width=240)
-    state, checked = gr.State(DataState()), gr.State(Checked())
-    return DataTab(state, checked, source, detected, variant, split, row, health, table, blocked, go_on)
+    def render_detected(self, state: DataState) -> dict[Any, Any]:
+        """Return what was found in the source."""
+        notes = "".join(views.paragraph(message, self.language) for message in state.notes)
+        return {
+            self.detected: box(state.failure, self.language) or notes or views.empty("ui.found.empty", self.language)
+        }
+
+    def render_row(self, state: DataState) -> dict[Any, Any]:
+        """Return the row that is shown, with the table and the columns around it."""
+        preview, language = state.preview, self.language
+        changes = {
+            self.row.get_model: gr.update(visible=state.model_missing),
+            self.table: row_views.table_html(state, language),
+            self.source.structure: row_views.structure_html(state, language),
+            self.row.raw: gr.update(visible=False),
+            self.row.spans: gr.update(visible=False),
+        }
+        if preview is not None:
+            changes[self.row.raw] = gr.update(
+                value=row_views.raw_row(preview.row, state.columns, language), visible=True
+            )
+        if preview is not None and preview.problem is None:
+            spans = row_views.answers_html(preview, language)
+            line = row_views.tokens_line(preview.tokens, preview.trained, preview.ends, language)
+            notes = "".join(views.paragraph(note, language, "hint") for note in preview.notes)
+            return {**changes, self.row.spans: gr.update(value=spans, visible=True), self.row.caption: line + notes}
+        if preview is not None:
+            words = views.paragraph(preview.problem, language, "bad")
+        else:
+            waits = "ui.preview.waiting" if state.columns else "ui.preview.empty"
+            key = "ui.model.missing" if state.model_missing else waits
+            words = box(state.preview_failure, language) or views.empty(key, language)
+        return {**changes, self.row.caption: f'<div class="placeholder">{words}</div>'}
+
+    def render_report(self, state: DataState, checked: Checked) -> dict[Any, Any]:
+        """Return the report about all rows; without one, what will be there."""
+        health, language = self.health, self.language
+        changes = {
+            health.progress: "",
+            health.cancel: gr.update(visible=False),
+            health.report: box(checked.failure, language)
+            or health_views.health_html(checked, language) + style_views.words_of_data(checked.style, language),
+            health.lengths: health_views.lengths_html(checked, language),
+            health.written: health_views.written_html(checked, language),
+            self.split.status: health_views.split_html(checked, language),
+            self.blocked: health_views.blocked_html(state, checked, language),
+            self.go_on: gr.update(interactive=not health_views.blocks(state, checked)),
+        }
+        if state.rows is None and checked.report is not None:
+            changes[self.source.structure] = row_views.structure_html(state, language, checked.report.rows)
+        return changes
+
+    def render_progress(self, share: float | None) -> dict[Any, Any]:
+        """Return how far the scan is; what was found before stays until it is done."""
+        return {
+            self.health.progress: health_views.progress_html(share, self.language),
+            self.health.cancel: gr.update(visible=True),
+        }
+
+    def render_source(self, config: RunConfig) -> dict[Any, Any]:
+        """Return what makes the controls show the settings' source and split."""
+        chosen, controls = config.data.source, self.source
+        updates: dict[Any, Any] = {controls.kind: chosen.kind, self.split.kind: config.data.validation.kind}
+        updates |= {controls.encoding: chosen.encoding, controls.sheet: chosen.sheet}
+        if chosen.kind == "bundled":
+            updates[controls.bundled] = chosen.name
+        if chosen.kind == "hub":
+            updates |= {controls.hub_id: chosen.name, controls.revision: chosen.revision or ""}
+        return updates
+
+    def render_columns(self, state: DataState, chosen: Any) -> dict[Any, Any]:
+        """Return what puts the table's columns, and the mapping that is in use, into the mapping's controls.
+
+        Where the table cannot be read, the columns are those that the mapping names.
+        """
+        names = [column.name for column in state.columns] or (chosen.columns if chosen else [])
+        values = chosen.model_dump() if chosen else {"shape": "pair", "prompt": (), "joiner": "\n", "joined": "prompt"}
+        roles = ", ".join(f"{name}: {role}" for name, role in (values.get("roles") or {}).items())
+        parts = self.form.parts
+        updates = {
+            parts[MAPPING + "shape"]: gr.update(value=values["shape"]),
+            parts[MAPPING + "prompt"]: gr.update(choices=names, value=list(values["prompt"])),
+            parts[MAPPING + "joiner"]: gr.update(value=values["joiner"]),
+            parts[MAPPING + "joined"]: gr.update(value=values["joined"]),
+            parts[MAPPING + "roles"]: gr.update(value=roles),
+            parts[MAPPING + "marks"]: gr.update(value=values.get("marks", "follow")),
+            parts[VALIDATION + "group"]: gr.update(choices=names),
+        }
+        for name in ("completion", "system", "history", "messages", "text"):
+            updates[parts[MAPPING + name]] = gr.update(choices=names, value=values.get(name))
+        return merged(updates, self.render_shape(values["shape"]))
+
+    def render_shape(self, chosen: str) -> dict[Any, Any]:
+        """Return what leaves only the controls visible that the shape of a row has a use for."""
+        names = dict.fromkeys(name for names in _OF_SHAPE.values() for name in names)
+        return {self.form.parts[MAPPING + name]: gr.update(visible=name in _OF_SHAPE[chosen]) for name in names}
 
 
 def _chosen(words: Words, path: str, **settings: Any) -> gr.Radio:
@@ -164,77 +333,13 @@ def _chosen(words: Words, path: str, **settings: Any) -> gr.Radio:
     return words.make(gr.Radio, choices=options, **settings)
 
 
-def _source(words: Words, base: RunConfig) -> Source:
-    current = base.data.source
-    with gr.Column(elem_classes="card"):
-        words.heading("ui.source.title")
-        kind = _chosen(words, SOURCE + "kind", value=current.kind)
-        names = presets.datasets()
-        bundled = words.make(
-            gr.Radio,
-            label="ui.source.bundled",
-            elem_classes="chips",
-            choices=names,
-            value=current.name if current.name in names else (names[0] if names else None),
-            visible=current.kind == "bundled",
-        )
-        upload = words.make(
-            gr.File,
-            label="ui.source.upload",
-            file_types=FILE_TYPES,
-            height=148,
-            visible=current.kind == "file",
-            elem_id="upload",
-        )
-        path = words.make(
-            gr.Textbox,
-            label="ui.source.path",
-            info="ui.source.path_help",
-            max_lines=1,
-            visible=current.kind == "file" and launch.is_local(),
-            elem_id="path",
-        )
-        formats = words.make(
-            gr.HTML, text="ui.source.formats", frame='<p class="hint">{}</p>', visible=current.kind == "file"
-        )
-        with gr.Row():
-            encoding = _own_part(
-                words, "encoding", gr.Dropdown, choices=ENCODINGS, allow_custom_value=True,
-                value=current.encoding, visible=current.kind == "file", elem_id="encoding",
-            )  # fmt: skip
-            sheet = _own_part(
-                words, "sheet", gr.Dropdown, choices=[], allow_custom_value=True, value=current.sheet,
-                visible=current.sheet is not None, elem_id="sheet-name",
-            )  # fmt: skip
-        with gr.Column(visible=current.kind == "hub", elem_classes="inner") as hub:
-            hub_id = words.make(gr.Textbox, label="ui.hub.id", placeholder="ui.hub.id_hint", max_lines=1)
-            with gr.Row():
-                revision = _own_part(words, "revision", gr.Textbox, max_lines=1)
-                token = words.make(
-                    gr.Textbox, label="ui.hub.token", info="ui.hub.token_help", type="password", max_lines=1
-                )
-            ask = words.make(gr.Button, text="ui.hub.ask", size="sm")
-            with gr.Row():
-                subset = _own_part(words, "subset", gr.Dropdown, choices=[], allow_custom_value=True)
-                split = _own_part(words, "split", gr.Dropdown, choices=[], allow_custom_value=True)
-            get = words.make(gr.Button, text="ui.hub.get", size="sm", interactive=False)
-            hub_status = words.make(gr.HTML, text="ui.hub.empty", frame='<p class="hint">{}</p>', elem_id="hub-said")
-        structure = gr.HTML(elem_id="structure")
-        material = MaterialCard(words)
-    offer = gr.State(Offer())
-    return Source(
-        kind, bundled, upload, path, formats, encoding, sheet, hub, hub_id, revision, token, ask, subset, split, get,
-        hub_status, offer, structure, material,
-    )  # fmt: skip
-
-
 def _own_part(words: Words, name: str, kind: type, **settings: Any) -> Any:
     return words.make(kind, label=f"config.{SOURCE}{name}.title", info=f"config.{SOURCE}{name}.help", **settings)
 
 
 def _detected_card(words: Words, form: Form) -> gr.HTML:
     with gr.Column(elem_classes="card"), words.fold("ui.found.title"):
-        detected = words.make(gr.HTML, text="ui.found.empty", frame='<p class="empty">{}</p>', elem_id="found")
+        detected = words.empty("ui.found.empty", elem_id="found")
         with words.make(gr.Accordion, label="ui.found.change", open=False):
             form.add(MAPPING + "shape")
             form.add(MAPPING + "prompt", elem_id="prompt-columns")
@@ -262,85 +367,3 @@ def _prompt(words: Words, form: Form) -> gr.Dropdown:
             form.add("data.train_on")
             form.add("data.turns")
     return variant
-
-
-def _split(words: Words, form: Form, base: RunConfig) -> Split:
-    current = base.data.validation
-    with gr.Column(elem_classes="card"), words.fold("ui.split.title"):
-        with gr.Row():
-            form.add("data.limit")
-            form.add("data.pick")
-        kind = _chosen(words, VALIDATION + "kind", value=current.kind, elem_id="split-kind")
-        upload = words.make(
-            gr.File, label="ui.split.upload", file_types=FILE_TYPES, height=148, visible=False, elem_id="split-upload"
-        )
-        own = words.make(
-            gr.Dropdown,
-            label=f"config.{VALIDATION}name.title",
-            info=f"config.{VALIDATION}name.help",
-            choices=[],
-            value=None,
-            allow_custom_value=True,
-            visible=False,
-        )
-        is_fraction = current.kind == "fraction"
-        with gr.Row():
-            form.add(VALIDATION + "fraction", visible=is_fraction)
-            form.add("data.seed")
-        form.add(VALIDATION + "group", gr.Dropdown, choices=[], allow_custom_value=True, visible=is_fraction)
-        status = gr.HTML(elem_id="split")
-    return Split(kind, upload, own, status)
-
-
-def _row(words: Words) -> Row:
-    with gr.Column(elem_classes="card", elem_id="row-card"):
-        with gr.Row(elem_classes="card-head", equal_height=True):
-            words.heading("ui.preview.title")
-            with gr.Row(elem_classes=["stepper", "steps"]):
-                previous = words.make(gr.Button, text="ui.preview.previous", size="sm", min_width=40)
-                number = words.make(
-                    gr.Number,
-                    label="ui.preview.row",
-                    value=1,
-                    precision=0,
-                    show_label=False,
-                    container=False,
-                    min_width=64,
-                    elem_id="row",
-                )
-                following = words.make(gr.Button, text="ui.preview.next", size="sm", min_width=40)
-        with gr.Row(elem_classes="jumps"):
-            jumps = {
-                name: words.make(gr.Button, text=f"ui.preview.{name}", size="sm", min_width=72, elem_id=f"jump-{name}")
-                for name in JUMPS
-            }
-        spans = gr.HTML(elem_id="spans", visible=False)
-        caption = words.make(
-            gr.HTML,
-            text="ui.preview.empty",
-            frame='<div class="placeholder"><p class="empty">{}</p></div>',
-            elem_id="caption",
-        )
-        get_model = words.make(gr.Button, text="ui.model.get", visible=False, elem_id="get-model")
-        raw = gr.HTML(elem_id="raw", visible=False)
-    return Row(number, previous, following, jumps, spans, caption, raw, get_model)
-
-
-def _health(words: Words, form: Form) -> Health:
-    with gr.Column(elem_classes="card"):
-        with gr.Row(elem_classes="card-head", equal_height=True):
-            words.heading("ui.health.title")
-            cancel = words.make(gr.Button, text="ui.health.cancel", size="sm", scale=0, visible=False, min_width=96)
-        progress = gr.HTML(elem_id="scan")
-        report = words.make(
-            gr.HTML, text="ui.health.empty", frame='<p class="empty">{}</p>', elem_id="health", js_on_load=_ASK
-        )
-        with words.make(gr.Accordion, label="ui.health.fixes", open=False):
-            form.add("data.fixes")
-        with gr.Row(elem_classes="ask"):
-            written = gr.HTML(elem_id="written")
-            clean = words.make(gr.Button, text="ui.clean.go", size="sm", scale=0, min_width=220, elem_id="clean")
-            cleaned = words.make(gr.DownloadButton, label="ui.clean.go", visible="hidden", elem_id="cleaned")
-    with gr.Column(elem_classes="card"), words.fold("ui.lengths.title"):
-        lengths = words.make(gr.HTML, text="ui.lengths.empty", frame='<p class="empty">{}</p>', elem_id="lengths")
-    return Health(progress, cancel, report, clean, cleaned, written, lengths)

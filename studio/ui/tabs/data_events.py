@@ -16,15 +16,13 @@ from studio.errors import DataError, StudioError
 from studio.i18n import text
 from studio.ui import data_state, launch, scanning, templates, uploads
 from studio.ui.data_state import Checked, DataState
-from studio.ui.failures import ending, message_of, show_errors
+from studio.ui.failures import ending, message_of
 from studio.ui.form import MAPPING, from_component, to_values
 from studio.ui.frame import Frame
-from studio.ui.page import view
-from studio.ui.tabs import data_updates as show
+from studio.ui.page import components, view
 from studio.ui.tabs.data import SOURCE, SOURCE_NAMES, VALIDATION, DataTab
 
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
-_SHARED = {**QUIET, "concurrency_limit": 8}
+_SHARED = {"concurrency_limit": 8}
 """Several sessions read and scan at once."""
 _LAST = {"trigger_mode": "always_last"}
 """A change during the event before it is not lost, as it is by default: the event comes once more."""
@@ -55,7 +53,6 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
     sources = {name: parts[SOURCE + name] for name in SOURCE_NAMES}
     mapping = [part for path, part in parts.items() if path.startswith(MAPPING)]
 
-    @show_errors(language)
     def read_source(
         request: gr.Request,
         base: RunConfig,
@@ -91,15 +88,14 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
             state, chosen = data_state.read(lambda: base.with_settings(wanted), base)
         several = len(state.sheets) > 1 or source.sheet is not None
         updates[controls.sheet] = gr.update(choices=list(state.sheets), value=source.sheet, visible=several)
-        page_updates = show.all_of(tab, state, Checked(), language)
+        page_updates = tab.render(state, Checked())
         _drop(request)  # begun meanwhile
         return (
             {tab.state: state, tab.checked: Checked(), row.number: 1, **updates}
-            | show.columns(parts, state, chosen)
+            | tab.render_columns(state, chosen)
             | page_updates
         )
 
-    @show_errors(language)
     def own_recipe(chosen: str | None, base: RunConfig, *values: Any) -> Any:
         """Replace the quickstart's recipe by the one for the user's own rows, with its model and what the user changed.
 
@@ -138,7 +134,6 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
             scanning.drop(work)
 
     @view(tab.state)
-    @show_errors(language)
     def show_row(request: gr.Request, base: RunConfig, state: DataState, number: float | None, *values: Any) -> Any:
         if not state.columns or state.file_format == "hub":
             return gr.skip()
@@ -151,32 +146,30 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
             pass
         if work.error:
             raise work.error
-        return {row.number: work.result.row, **show.row(tab, work.result, language)}
+        return {row.number: work.result.row, **tab.render_row(work.result)}
 
     @view(tab.state)
-    @show_errors(language)
     def scan(request: gr.Request, base: RunConfig, state: DataState, *values: Any) -> Iterator[dict[Any, Any]]:
         session = str(request.session_hash)
         state = data_state.using(state, mapped(form.values(values)))
         if not state.columns or state.file_format == "hub":
             scanning.cancel(session)
-            yield {tab.checked: Checked()} | show.report(tab, state, Checked(), language)
+            yield {tab.checked: Checked()} | tab.render_report(state, Checked())
             return
         try:
             config = form.read_rows(values, base)
         except Exception as error:  # shown in the place of the report
             scanning.cancel(session)
             checked = Checked(failure=message_of(error))
-            yield {tab.checked: checked} | show.report(tab, state, checked, language)
+            yield {tab.checked: checked} | tab.render_report(state, checked)
             return
         work = scanning.begin(session, lambda on_progress: _inspect(config, on_progress))
         for share in scanning.follow(session, work):
-            yield show.progress(tab, share, language)
+            yield tab.render_progress(share)
         failure = message_of(work.error) if work.error and not work.cancelled else None
         checked = Checked(work.result, failure, work.cancelled, config.train.length_grouping, style=_style(config))
-        yield {tab.checked: checked} | show.report(tab, state, checked, language)
+        yield {tab.checked: checked} | tab.render_report(state, checked)
 
-    @show_errors(language)
     def clean(
         request: gr.Request, base: RunConfig, state: DataState, checked: Checked, *values: Any
     ) -> Iterator[dict[Any, Any]]:
@@ -187,7 +180,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         session = f"{request.session_hash} clean"
         work = scanning.begin(session, lambda on_progress: _clean(config, str(request.session_hash), on_progress))
         for share in scanning.follow(session, work):
-            yield {health.progress: show.progress(tab, share, language)[health.progress]}
+            yield {health.progress: tab.render_progress(share)[health.progress]}
         yield {health.progress: ""}
         if work.error:
             raise work.error
@@ -196,13 +189,12 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         yield {
             tab.checked: checked,
             health.cleaned: gr.update(value=path),
-            health.written: show.report(tab, state, checked, language)[health.written],
+            health.written: tab.render_report(state, checked)[health.written],
         }
 
     def cancel(request: gr.Request) -> None:
         scanning.cancel(str(request.session_hash))
 
-    @show_errors(language)
     def jump(state: DataState, checked: Checked, kind: str) -> Any:
         if kind == "random":
             counted = state.rows or (checked.report and checked.report.rows) or len(state.cells)
@@ -223,14 +215,12 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
             return gr.skip()
         return [fix for fix in fixes if fix != wanted] if wanted in fixes else [*fixes, wanted]
 
-    @show_errors(language)
     def fill_template(name: str | None, style: str, template: str, *values: Any) -> Any:
         if style != "text" or (name is None and template):
             return gr.skip()
         chosen = mapped(form.values(values))
         return templates.template(name or templates.OWN, chosen["prompt"] or [], chosen["joined"], chosen["completion"])
 
-    @show_errors(language)
     def fetch_model(base: RunConfig, *values: Any, progress: gr.Progress = gr.Progress()) -> None:
         from studio.model import load
 
@@ -246,9 +236,9 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         return event.then(show_row, [*settings, tab.state, row.number, *form.components], outputs, **_SHARED, **_EACH)
 
     def scan_again(event: Any) -> Any:
-        outputs = [tab.checked, *tab.of_scan, health.written, controls.structure]
+        outputs = [tab.checked, *tab.of_scan, controls.structure]
         inputs = [*settings, tab.state, *form.components]
-        return event.then(scan, inputs, outputs, **QUIET, **_EACH, concurrency_limit=None)
+        return event.then(scan, inputs, outputs, **_EACH)
 
     def show_and_scan(event: Any) -> Any:
         return scan_again(show_again(event))
@@ -256,33 +246,23 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
     def read_again(event: Any, is_own: bool = False) -> Any:
         source_inputs = [controls.kind, controls.bundled, controls.upload, controls.encoding, controls.sheet]
         inputs = [*settings, *source_inputs, *form.components]
-        parts_to_show = [
-            controls.bundled,
-            controls.upload,
-            controls.path,
-            controls.formats,
-            controls.encoding,
-            controls.sheet,
-            controls.hub,
-            parts[VALIDATION + "group"],
-            row.number,
-        ]
+        parts_to_show = [*components(controls), parts[VALIDATION + "group"], row.number]
         outputs = [tab.state, tab.checked, *sources.values(), *parts_to_show, *mapping, *tab.rendered]
         read = event.success(read_source, inputs, list(dict.fromkeys(outputs)), **_SHARED, **_LAST)
         if is_own:
-            read = read.then(own_recipe, [preset, *frame.config_inputs], recipe, **QUIET, **_LAST)
+            read = read.then(own_recipe, [preset, *frame.config_inputs], recipe, **_LAST)
         return show_and_scan(read)
 
     def nothing() -> None:
         """Begin a chain of events."""
 
     chosen_again = [part.input for part in (controls.kind, controls.bundled, controls.encoding, controls.sheet)]
-    read_again(gr.on([*chosen_again, controls.upload.clear], nothing, **QUIET, **_LAST))
+    read_again(gr.on([*chosen_again, controls.upload.clear], nothing))
     # what was chosen for the file before is forgotten at once, in the browser: another event may read this one too
-    forget = controls.upload.upload(None, None, [controls.encoding, controls.sheet], js="() => [null, null]", **QUIET)
+    forget = controls.upload.upload(None, None, [controls.encoding, controls.sheet], js="() => [null, null]")
     read_again(forget, is_own=True)
     source_inputs = [sources["kind"], sources["name"], controls.upload, controls.encoding, controls.sheet]
-    read_again(controls.path.submit(take_path, [controls.path], source_inputs, **QUIET), is_own=True)
+    read_again(controls.path.submit(take_path, [controls.path], source_inputs), is_own=True)
     names = ("prompt.style", "pick", "train_on", "turns", "fixes", VALIDATION.split(".")[1] + ".group")
     chosen = [part.input for part in [*mapping, *(parts[f"data.{name}"] for name in names)]]
     typed = [
@@ -293,8 +273,6 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         fill_template,
         [gr.State(None), parts["data.prompt.style"], parts["data.prompt.template"], *form.components],
         parts["data.prompt.template"],
-        **QUIET,
-        **_LAST,
     )
     show_and_scan(filled)
     show_and_scan(
@@ -302,44 +280,35 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
             fill_template,
             [tab.variant, parts["data.prompt.style"], parts["data.prompt.template"], *form.components],
             parts["data.prompt.template"],
-            **QUIET,
-            **_LAST,
         )
     )
     chosen.remove(parts["data.prompt.style"].input)
     changed = [*chosen, *(part.blur for part in typed), *(part.submit for part in typed)]
-    show_and_scan(gr.on(changed, nothing, **QUIET, **_LAST))
+    show_and_scan(gr.on(changed, nothing))
     parts["data.prompt.style"].change(
         lambda style: [gr.update(visible=style == "text")] * 2,
         parts["data.prompt.style"],
         [parts["data.prompt.template"], tab.variant],
-        **QUIET,
     )
-    parts[MAPPING + "shape"].change(
-        lambda chosen: show.shape(parts, chosen), parts[MAPPING + "shape"], mapping, **QUIET
-    )
+    parts[MAPPING + "shape"].change(tab.render_shape, parts[MAPPING + "shape"], mapping)
     for event, by in {row.previous.click: -1, row.following.click: 1}.items():
 
         def go_on(state: DataState, number: float | None, by: int = by) -> int:
             return data_state.step(state, int(number or 1), by)
 
-        show_again(event(go_on, [tab.state, row.number], row.number, **QUIET))
+        show_again(event(go_on, [tab.state, row.number], row.number))
     for kind, button in row.jumps.items():
         job_inputs = [tab.state, tab.checked, gr.State(kind)]
-        show_again(button.click(jump, job_inputs, row.number, **QUIET))
-    show_again(row.number.submit(nothing, **QUIET, **_LAST))
-    show_again(health.report.select(row_of_problem, None, row.number, **QUIET))
-    show_and_scan(health.report.click(mend, parts["data.fixes"], parts["data.fixes"], **QUIET))
-    show_and_scan(
-        row.get_model.click(fetch_model, [*settings, *form.components], row.caption, api_visibility="undocumented")
-    )
-    health.cancel.click(cancel, None, None, **QUIET)
+        show_again(button.click(jump, job_inputs, row.number))
+    show_again(row.number.submit(nothing, **_LAST))
+    show_again(health.report.select(row_of_problem, None, row.number))
+    show_and_scan(health.report.click(mend, parts["data.fixes"], parts["data.fixes"]))
+    show_and_scan(row.get_model.click(fetch_model, [*settings, *form.components], row.caption))
+    health.cancel.click(cancel, None, None)
     cleaned = health.clean.click(
         clean,
         [*settings, tab.state, tab.checked, *form.components],
         [tab.checked, health.progress, health.cleaned, health.written],
-        **QUIET,
-        concurrency_limit=None,
     )
     cleaned.then(None, health.written, None, js=_DOWNLOAD)
     from studio.ui.tabs import data_sources

@@ -7,15 +7,13 @@ import gradio as gr
 
 from studio.config import SourceConfig
 from studio.errors import panics_as_errors
-from studio.i18n import text
-from studio.ui import data_state, hub_views, scanning, uploads
+from studio.ui import data_state, row_views, scanning, uploads, views
 from studio.ui.data_state import Checked, DataState, Offer
-from studio.ui.failures import show_errors
+from studio.ui.failures import box_of
 from studio.ui.frame import Frame
-from studio.ui.tabs import data_updates as show
+from studio.ui.page import components
 from studio.ui.tabs.data import SOURCE, SOURCE_NAMES, VALIDATION, DataTab
 
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 FIRST = 20
 """Rows that are streamed for a look at a data set that is not here yet."""
 
@@ -26,25 +24,24 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], show_and
     parts, controls = frame.form.parts, tab.source
     sources = {name: parts[SOURCE + name] for name in SOURCE_NAMES}
 
-    @show_errors(language)
     def ask_hub(name: str, revision: str, token: str) -> Iterator[dict[Any, Any]]:
-        yield {controls.hub_status: hub_views.waiting("ui.hub.asking", language)}
+        yield {controls.hub_status: views.waiting("ui.hub.asking", language)}
         try:
             with panics_as_errors():
                 offer, state = _offer(name.strip(), revision.strip() or None, token.strip() or None)
         except Exception as error:  # shown in the place of what the Hub would have told
-            yield {controls.hub_status: hub_views.failure(error, language), controls.get: gr.update(interactive=False)}
+            yield {controls.hub_status: box_of(error, language), controls.get: gr.update(interactive=False)}
             return
         subset = next(iter(offer.parts), None)
         yield {
             controls.offer: offer,
             tab.state: state,
             tab.checked: Checked(),
-            controls.hub_status: hub_views.offer(offer, language),
+            controls.hub_status: row_views.offer_html(offer, language),
             controls.get: gr.update(interactive=True),
             controls.subset: gr.update(choices=list(offer.parts), value=subset),
             **_splits(offer, subset),
-            **show.all_of(tab, state, Checked(), language),
+            **tab.render(state, Checked()),
         }
 
     def _splits(offer: Offer, subset: str | None) -> dict[Any, Any]:
@@ -55,7 +52,6 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], show_and
             tab.split.own: gr.update(choices=[split for split in splits if split != chosen]),
         }
 
-    @show_errors(language)
     def get_hub(
         request: gr.Request, name: str, revision: str, token: str, subset: str | None, split: str | None
     ) -> Iterator[dict[Any, Any]]:
@@ -70,14 +66,16 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], show_and
         clean_token = token.strip() or None
         work = scanning.begin(session, lambda on_progress: _fetch(source, clean_token))
         for _ in scanning.follow(session, work):
-            yield {controls.hub_status: hub_views.waiting("ui.hub.getting", language)}
+            yield {controls.hub_status: views.waiting("ui.hub.getting", language)}
         if work.error:
-            yield {controls.hub_status: hub_views.failure(work.error, language)}
+            yield {controls.hub_status: box_of(work.error, language)}
             return
-        hint = f'<p class="hint">{text("ui.hub.here", language)}</p>'
-        yield {controls.hub_status: hint, controls.token: "", **{p: getattr(source, n) for n, p in sources.items()}}
+        yield {
+            controls.hub_status: views.hint("ui.hub.here", language),
+            controls.token: "",
+            **{p: getattr(source, n) for n, p in sources.items()},
+        }
 
-    @show_errors(language)
     def choose_split(
         kind: str, upload: str | None, own: str | None, before: str, name: str | None, source: str
     ) -> dict[Any, Any]:
@@ -88,7 +86,7 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], show_and
         waits = kind in ("file", "split") and not name
         hints = {"file": "ui.split.waits_file", "split": "ui.split.waits_split"}
         key = "ui.split.only_hub" if kind == "split" and source != "hub" else hints.get(kind, "")
-        hint = f'<p class="hint">{text(key, language)}</p>' if waits else gr.skip()
+        hint = views.hint(key, language) if waits else gr.skip()
         return {
             parts[VALIDATION + "kind"]: "none" if waits else kind,
             parts[VALIDATION + "name"]: None if waits or kind in ("none", "fraction") else name,
@@ -100,25 +98,15 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], show_and
         }
 
     hub_inputs = [controls.hub_id, controls.revision, controls.token]
-    offered = [
-        controls.offer,
-        tab.state,
-        tab.checked,
-        controls.hub_status,
-        controls.get,
-        controls.subset,
-        controls.split,
-    ]
+    offered = [tab.state, tab.checked, *components(controls)]
     answered = list(dict.fromkeys([*offered, tab.split.own, *tab.rendered]))
-    gr.on([controls.ask.click, controls.hub_id.submit], ask_hub, hub_inputs, answered, **QUIET)
+    gr.on([controls.ask.click, controls.hub_id.submit], ask_hub, hub_inputs, answered)
     splits = [controls.split, tab.split.own]
-    controls.subset.input(_splits, [controls.offer, controls.subset], splits, trigger_mode="always_last", **QUIET)
+    controls.subset.input(_splits, [controls.offer, controls.subset], splits)
     got = controls.get.click(
         get_hub,
         [*hub_inputs, controls.subset, controls.split],
         [controls.hub_status, controls.token, *sources.values()],
-        **QUIET,
-        concurrency_limit=None,
     )
     read_again(got, is_own=True)
     file = {sources["kind"]: "file", controls.kind: "file"}
@@ -130,15 +118,7 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], show_and
         [split.kind.change, split.upload.upload, split.upload.clear, split.own.input],
         choose_split,
         [split.kind, split.upload, split.own, *validation, sources["kind"]],
-        [
-            *validation,
-            parts[VALIDATION + "fraction"],
-            parts[VALIDATION + "group"],
-            split.upload,
-            split.own,
-            split.status,
-        ],
-        **QUIET,
+        [*validation, parts[VALIDATION + "fraction"], parts[VALIDATION + "group"], *components(split)],
     )
     show_and_scan(changed)
 

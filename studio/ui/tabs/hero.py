@@ -2,7 +2,6 @@
 
 import html
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -16,34 +15,34 @@ RECORDED = presets.FOLDER / "pictures" / "quickstart-answers.json"
 """Answers of the quickstart's base model and adapter to a held-out prompt, from a run of it on two CPU cores."""
 
 
-@dataclass(frozen=True)
 class Hero:
     """The card's components."""
 
-    card: gr.Column
-    start: gr.Button
-    own: gr.Button
-    presets: gr.Dropdown
-    """Leads to the Train tab with the preset that is chosen."""
+    def __init__(self, words: Words):
+        """Build the card inside the current Blocks, not yet visible: only a page without runs shows it."""
+        self.language = words.language
+        with gr.Column(elem_classes="card", elem_id=browser_scripts.FIRST_VISIT, visible=False) as self.card:
+            gr.HTML(_recorded(words.language))
+            with gr.Row(elem_id="hero-ways"):
+                self.start = words.button("ui.hero.start", variant="primary", min_width=200)
+                self.own = words.button("ui.hero.own", min_width=200)
+                self.presets = words.make(
+                    gr.Dropdown,
+                    label="ui.hero.presets",
+                    choices=[
+                        (text("ui.hero.presets", words.language), ""),
+                        *preset_choices.offered(words.language, " · "),
+                    ],
+                    value="",
+                    show_label=False,
+                    container=False,
+                    elem_id="hero-presets",
+                )
+                """Leads to the Train tab with the preset that is chosen."""
 
-
-def build(words: Words) -> Hero:
-    """Build the card inside the current Blocks, not yet visible: only a page without runs shows it."""
-    with gr.Column(elem_classes="card", elem_id=browser_scripts.FIRST_VISIT, visible=False) as card:
-        gr.HTML(_recorded(words.language))
-        with gr.Row(elem_id="hero-ways"):
-            start = words.make(gr.Button, text="ui.hero.start", variant="primary", min_width=200)
-            own = words.make(gr.Button, text="ui.hero.own", min_width=200)
-            others = words.make(
-                gr.Dropdown,
-                label="ui.hero.presets",
-                choices=[(text("ui.hero.presets", words.language), ""), *preset_choices.offered(words.language, " · ")],
-                value="",
-                show_label=False,
-                container=False,
-                elem_id="hero-presets",
-            )
-    return Hero(card, start, own, others)
+    def visibility(self, is_first_visit: bool) -> dict[Any, Any]:
+        """Return what shows the card, or takes it away."""
+        return {self.card: gr.update(visible=is_first_visit)}
 
 
 def _recorded(language: str) -> str:
@@ -55,8 +54,3 @@ def _recorded(language: str) -> str:
     prompt_html = f'<div class="asked">{html.escape(recorded["prompt"])}</div>'
     about = text("ui.hero.about", language)
     return f'<h2>{text("ui.hero.title", language)}</h2><p>{about}</p>{prompt_html}<div class="two-sides">{sides}</div>'
-
-
-def visibility(hero: Hero, is_first_visit: bool) -> dict[Any, Any]:
-    """Return what shows the card, or takes it away."""
-    return {hero.card: gr.update(visible=is_first_visit)}

@@ -17,8 +17,9 @@ from studio.material.endpoint import ConfirmationRequired, Cost, Endpoint, Endpo
 from studio.material.reading import Request, Summary
 from studio.material.rewriting import BaseModelWriter, Writer
 from studio.ui import launch, material_views, scanning, views
-from studio.ui.failures import box, message_of, show_errors
+from studio.ui.failures import box_of
 from studio.ui.frame import Frame
+from studio.ui.page import components
 from studio.ui.tabs.material_review import ReviewCard, keep_rows
 from studio.ui.words import Words
 
@@ -27,28 +28,24 @@ SILENCES = {"auto": 0, "30m": 1800, "1h": 3600, "3h": 10_800, "12h": 43_200, "1d
 PASSAGES = 200
 """Passages that a model is asked about, unless another number is chosen."""
 _BASE, _ENDPOINT = "base", "endpoint"
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
+_SLOT = scanning.Slot("material")
 
 
 class MaterialCard:
     """Makes rows of files that are no rows yet."""
 
     def __init__(self, words: Words):
-        """Build the part of the card inside the current one."""
         self.language = words.language
         with words.make(gr.Accordion, label="ui.material.title", open=False):
-            words.make(gr.HTML, text="ui.material.about", frame='<p class="hint">{}</p>')
+            words.hint("ui.material.about")
             self.files = words.make(
                 gr.File, label="ui.material.files", file_count="multiple", height=148, elem_id="material"
             )
-            self.speaker = words.make(
-                gr.Dropdown, label="ui.material.speaker", info="ui.material.speaker_help", choices=[], visible=False
-            )
+            self.speaker = words.make(gr.Dropdown, label="ui.material.speaker", choices=[], visible=False)
             with gr.Column(visible=False) as self.options:
                 self.recipes = words.make(
                     gr.Dropdown,
                     label="ui.material.recipe",
-                    info="ui.material.recipe_help",
                     choices={name: f"material.recipes.{name}" for name in reading.RECIPES},
                     multiselect=True,
                     elem_id="recipes",
@@ -73,20 +70,18 @@ class MaterialCard:
             self.replaced = words.make(
                 gr.CheckboxGroup,
                 label="ui.material.replaced",
-                info="ui.material.replaced_help",
                 choices={kind: f"material.kinds.{kind}" for kind in privacy.KINDS},
                 value=list(privacy.KINDS),
                 visible=False,
             )
             with gr.Row():
-                self.go = words.make(
-                    gr.Button, text="ui.material.go", variant="primary", interactive=False, min_width=140
-                )
-                self.cancel = words.make(gr.Button, text="ui.before.cancel", visible=False, min_width=72)
-            self.send = words.make(gr.Button, text="ui.material.send", variant="primary", visible=False)
+                self.go = words.button("ui.material.go", variant="primary", interactive=False, min_width=140)
+                self.cancel = words.button("ui.before.cancel", visible=False, min_width=72)
+            self.send = words.button("ui.material.send", variant="primary", visible=False)
             self.report = gr.HTML(elem_id="material-report")
             self.review = ReviewCard(words)
         self.spoken, self.cost = gr.State("en"), gr.State(None)
+        self.outputs = components(self)
 
     def _build_asking(self, words: Words) -> None:
         """Build what the recipes need that ask a model."""
@@ -103,14 +98,7 @@ class MaterialCard:
                 )
                 for name in rewriting.NAMES
             }
-            self.limit = words.make(
-                gr.Number,
-                label="ui.material.limit",
-                info="ui.material.limit_help",
-                value=PASSAGES,
-                minimum=1,
-                precision=0,
-            )
+            self.limit = words.make(gr.Number, label="ui.material.limit", value=PASSAGES, minimum=1, precision=0)
             self.writer = words.make(
                 gr.Radio,
                 label="ui.material.writer",
@@ -119,29 +107,10 @@ class MaterialCard:
             )
             self.poor = words.make(gr.HTML, text="ui.material.poor", frame='<p class="hint">⚠ {}</p>', visible=False)
             with gr.Column(visible=False) as self.endpoint:
-                self.address = words.make(
-                    gr.Textbox, label="ui.material.address", placeholder="ui.material.address_hint", max_lines=1
-                )
+                self.address = words.make(gr.Textbox, label="ui.material.address", max_lines=1)
                 with gr.Row():
                     self.endpoint_model = words.make(gr.Textbox, label="ui.material.endpoint_model", max_lines=1)
-                    self.key = words.make(
-                        gr.Textbox,
-                        label="ui.material.key",
-                        info="ui.material.key_help",
-                        type="password",
-                        max_lines=1,
-                    )
-
-    @property
-    def outputs(self) -> list[Any]:
-        """What changes with the files and with the rows that are made of them."""
-        chosen = [self.speaker, self.options, self.recipes, self.every_way, self.asking, self.silence, self.replaced]
-        return [*chosen, self.spoken, *self.instructions.values(), *self.of_making]
-
-    @property
-    def of_making(self) -> list[Any]:
-        """What changes while rows are made."""
-        return [self.go, self.cancel, self.send, self.cost, self.key, self.report]
+                    self.key = words.secret("ui.material.key")
 
     def _render(self, summary: Summary | None, report: str) -> dict[Any, Any]:
         """Return what shows the files: the speakers to choose from, and what can be chosen about them."""
@@ -196,18 +165,17 @@ class MaterialCard:
         """Connect the events: `show_file` is what makes the tab read the file that `name` names, by `read_again`."""
         language = self.language
 
-        @show_errors(language)
         def read_files(request: gr.Request, files: list[str] | None) -> Iterator[dict[Any, Any]]:
             if not files:
-                scanning.cancel(_session(request))
+                scanning.cancel(_SLOT.of(request))
                 yield self._render(None, "")
                 return
             wanted = Request(paths=tuple(map(Path, files)))
-            work = scanning.begin(_session(request), lambda on_progress: reading.read(wanted, on_progress).summary)
+            work = scanning.begin(_SLOT.of(request), lambda on_progress: reading.read(wanted, on_progress).summary)
             yield self._render(None, "")
-            yield from self._follow(_session(request), work, "ui.material.reading")
+            yield from self._follow(_SLOT.of(request), work, "ui.material.reading")
             if work.error:
-                report = "" if work.cancelled else box(message_of(work.error), language)
+                report = "" if work.cancelled else box_of(work.error, language)
                 yield self._render(None, report)
                 return
             yield self._render(work.result, material_views.overview(work.result, language))
@@ -215,7 +183,6 @@ class MaterialCard:
         def choose(speaker: str | None) -> Any:
             return gr.update(interactive=bool(speaker))
 
-        @show_errors(language)
         def make_rows(
             request: gr.Request,
             confirmed: Cost | None,
@@ -247,10 +214,10 @@ class MaterialCard:
                 limit=int(limit) if asks_model and limit else None,
             )
             chosen = _writer(writer, model, endpoint, confirmed) if asks_model else None
-            work = scanning.begin(_session(request), lambda on_progress: _make(wanted, on_progress, chosen))
+            work = scanning.begin(_SLOT.of(request), lambda on_progress: _make(wanted, on_progress, chosen))
             yield {self.go: gr.update(interactive=False), self.send: gr.update(visible=False)}
             phase = "phase.rewriting" if asks_model else "ui.material.reading"
-            yield from self._follow(_session(request), work, phase)
+            yield from self._follow(_SLOT.of(request), work, phase)
             again = {self.go: gr.update(interactive=True), self.cancel: gr.update(visible=False), self.cost: None}
             if isinstance(work.error, ConfirmationRequired):
                 cost = work.error.cost
@@ -263,7 +230,7 @@ class MaterialCard:
                 yield {**again, self.report: stopped}
                 return
             if work.error:
-                yield {**again, self.report: box(message_of(work.error), language)}
+                yield {**again, self.report: box_of(work.error, language)}
                 return
             path, summary = work.result
             yield {
@@ -274,11 +241,8 @@ class MaterialCard:
                 name: str(path),
             }
 
-        def cancel(request: gr.Request) -> None:
-            scanning.cancel(_session(request))
-
-        gr.on([self.files.upload, self.files.clear, self.files.delete], read_files, self.files, self.outputs, **_QUIET)
-        self.speaker.input(choose, self.speaker, self.go, trigger_mode="always_last", **_QUIET)
+        gr.on([self.files.upload, self.files.clear, self.files.delete], read_files, self.files, self.outputs)
+        self.speaker.input(choose, self.speaker, self.go)
         model = frame.form.parts["model.id"]
         writer_controls = [self.poor, self.endpoint, self.send, self.cost]
         written = list(self.instructions.values())
@@ -286,23 +250,15 @@ class MaterialCard:
             self._show_recipes,
             [self.recipes, self.writer, self.spoken, model, *written],
             [self.asking, self.every_way, *written, *writer_controls],
-            trigger_mode="always_last",
-            **_QUIET,
         )
-        self.writer.input(
-            self._show_writer, [self.writer, model], writer_controls, trigger_mode="always_last", **_QUIET
-        )
+        self.writer.input(self._show_writer, [self.writer, model], writer_controls)
         inputs = [self.files, self.speaker, self.recipes, self.every_way, self.silence, self.replaced, model]
         inputs += [self.limit, self.writer, *written, self.address, self.endpoint_model, self.key]
-        outputs = [*self.of_making, name, *show_file, *self.review.outputs]
-        read_again(self.go.click(make_rows, [gr.State(None), *inputs], outputs, **_QUIET), is_own=True)
-        read_again(self.send.click(make_rows, [self.cost, *inputs], outputs, **_QUIET), is_own=True)
-        self.cancel.click(cancel, None, None, **_QUIET)
+        outputs = [*self.outputs, name, *show_file, *self.review.outputs]
+        read_again(self.go.click(make_rows, [gr.State(None), *inputs], outputs), is_own=True)
+        read_again(self.send.click(make_rows, [self.cost, *inputs], outputs), is_own=True)
+        self.cancel.click(_SLOT.cancel, None, None)
         self.review.connect(frame, show_file, name, read_again)
-
-
-def _session(request: gr.Request) -> str:
-    return f"{request.session_hash} material"
 
 
 def _writer(writer: str, model: str, endpoint: tuple[str, ...], confirmed: Cost | None) -> Writer:

@@ -14,13 +14,12 @@ from studio.files import home
 from studio.material import review as reviewing
 from studio.material.review import Review
 from studio.ui import launch, material_views, uploads
-from studio.ui.failures import show_errors
 from studio.ui.frame import Frame
+from studio.ui.page import components
 from studio.ui.words import Words
 
 CARDS = 5
 """Cards on the screen at a time."""
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
 _ASK = (
     "let last = null;"
     " element.addEventListener('focusin', event => { last = event.target.id || null; });"
@@ -43,31 +42,23 @@ class ReviewCard:
     """Shows the rows, and what was decided about them."""
 
     def __init__(self, words: Words):
-        """Build the part of the card inside the current one."""
         self.language = words.language
-        self.open = words.make(gr.Button, text="ui.review.open", size="sm")
+        self.open = words.button("ui.review.open", size="sm")
         self.path, self.first, self.editing = gr.State(None), gr.State(1), gr.State(None)
         with gr.Column(visible=False, elem_id="review") as self.panel:
             self.counts = gr.HTML(elem_id="review-counts")
             self.cards = gr.HTML(elem_id="review-cards", js_on_load=_ASK)
             with gr.Column(visible=False, elem_id="review-editor") as self.editor:
-                self.text = words.make(
-                    gr.Textbox, label="ui.review.text", info="ui.review.text_help", lines=6, max_lines=16
-                )
+                self.text = words.make(gr.Textbox, label="ui.review.text", lines=6, max_lines=16)
                 with gr.Row():
-                    self.save = words.make(gr.Button, text="ui.review.save", size="sm", min_width=96)
-                    self.leave = words.make(gr.Button, text="ui.review.leave", size="sm", min_width=96)
+                    self.save = words.button("ui.review.save", size="sm", min_width=96)
+                    self.leave = words.button("ui.review.leave", size="sm", min_width=96)
             with gr.Row():
-                self.previous = words.make(gr.Button, text="ui.review.previous", size="sm", min_width=96)
-                self.following = words.make(gr.Button, text="ui.review.following", size="sm", min_width=96)
-                self.undo = words.make(gr.Button, text="ui.review.undo", size="sm", min_width=96)
-            self.use = words.make(gr.Button, text="ui.review.use", min_width=140)
-
-    @property
-    def outputs(self) -> list[Any]:
-        """What changes with every step."""
-        states = [self.path, self.first, self.editing]
-        return [*states, self.panel, self.counts, self.cards, self.editor, self.text, self.previous, self.following]
+                self.previous = words.button("ui.review.previous", size="sm", min_width=96)
+                self.following = words.button("ui.review.following", size="sm", min_width=96)
+                self.undo = words.button("ui.review.undo", size="sm", min_width=96)
+            self.use = words.button("ui.review.use", min_width=140)
+        self.outputs = components(self)
 
     def render(self, path: Path | None, first: int = 1, editing: int | None = None) -> dict[Any, Any]:
         """Return what shows the rows of a file from one row on; `editing` is the row whose text is open.
@@ -96,9 +87,7 @@ class ReviewCard:
 
     def connect(self, frame: Frame, show_file: dict[Any, Any], name: Any, read_again: Callable[..., Any]) -> None:
         """Connect the events; the parameters are those of `MaterialCard.connect`."""
-        language = self.language
 
-        @show_errors(language)
         def open_rows(kind: str, named: str) -> dict[Any, Any]:
             if kind != "file" or not str(named).endswith(".jsonl"):
                 raise DataError("material.not_made", name=uploads.base_name(str(named)))
@@ -106,7 +95,6 @@ class ReviewCard:
             Review(rows)
             return self.render(rows if rows.parent == home() / "uploads" else keep_rows(rows))
 
-        @show_errors(language)
         def act(path: str, first: int, event: gr.EventData) -> Any:
             pressed = event._data if isinstance(event._data, dict) else {}
             action, row = str(pressed.get("do")), str(pressed.get("row", ""))
@@ -118,14 +106,12 @@ class ReviewCard:
                 Review(Path(path)).decide(int(row), action)
             return self.render(Path(path), first)
 
-        @show_errors(language)
         def save(path: str, first: int, editing: int | None, text: str) -> Any:
             if not path or not editing:
                 return gr.skip()
             Review(Path(path)).edit(editing, text)
             return self.render(Path(path), first)
 
-        @show_errors(language)
         def undo(path: str, first: int) -> Any:
             if not path:
                 return gr.skip()
@@ -133,13 +119,11 @@ class ReviewCard:
             return self.render(Path(path), first if row is None else (row - 1) // CARDS * CARDS + 1)
 
         def stepping(by: int) -> Callable[[str, int], Any]:
-            @show_errors(language)
             def step(path: str, first: int) -> Any:
                 return self.render(Path(path), first + by) if path else gr.skip()
 
             return step
 
-        @show_errors(language)
         def use_rows(path: str) -> Any:
             if not path:
                 return gr.skip()
@@ -154,15 +138,15 @@ class ReviewCard:
 
         at = [self.path, self.first]
         source = [frame.form.parts["data.source.kind"], frame.form.parts["data.source.name"]]
-        self.open.click(open_rows, source, self.outputs, **_QUIET)
-        acted = self.cards.click(act, at, self.outputs, **_QUIET, trigger_mode="multiple")
+        self.open.click(open_rows, source, self.outputs)
+        acted = self.cards.click(act, at, self.outputs, trigger_mode="multiple")
         acted.then(None, self.text, None, js=_FOCUS)
-        self.save.click(save, [*at, self.editing, self.text], self.outputs, **_QUIET)
-        self.leave.click(stepping(0), at, self.outputs, **_QUIET)
-        self.undo.click(undo, at, self.outputs, **_QUIET)
-        self.previous.click(stepping(-CARDS), at, self.outputs, **_QUIET)
-        self.following.click(stepping(CARDS), at, self.outputs, **_QUIET)
-        used = self.use.click(use_rows, self.path, [name, *show_file, *self.outputs], **_QUIET)
+        self.save.click(save, [*at, self.editing, self.text], self.outputs)
+        self.leave.click(stepping(0), at, self.outputs)
+        self.undo.click(undo, at, self.outputs)
+        self.previous.click(stepping(-CARDS), at, self.outputs)
+        self.following.click(stepping(CARDS), at, self.outputs)
+        used = self.use.click(use_rows, self.path, [name, *show_file, *self.outputs])
         read_again(used, is_own=True)
 
 

@@ -1,7 +1,7 @@
 """The mix of adapters, under the columns that are added: which, how much of each, how; saved as one, and measured."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -14,31 +14,27 @@ from studio.errors import AccessError, CompareError, StudioError
 from studio.i18n import message, text
 from studio.model import adapter_mix
 from studio.style.request import StyleRequest
-from studio.ui import jobs, launch, style_views, views
-from studio.ui.failures import box, show_errors
-from studio.ui.frame import Frame
+from studio.ui import comparable, jobs, launch, style_views, views
+from studio.ui.comparable import MIX
+from studio.ui.failures import box
 from studio.ui.words import Words
 
-MIX = "mix"
-"""What an added column is called that is the mix."""
 PARTS = 3
 WEIGHTS = (70, 30, 30)
 """Weights in percent to begin with."""
 MAX_WEIGHT = 150
 KIND = "mix style"
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 class MixEditor:
     """The parts of a mix, visible while a column is one."""
 
     def __init__(self, words: Words):
-        """Build the editor inside the current tab."""
         self.language = words.language
         self.adapters: list[gr.Dropdown] = []
         self.weights: list[gr.Slider] = []
         with gr.Column(visible=False, elem_id="mix") as self.row:
-            words.make(gr.HTML, text="ui.mix.about", frame='<p class="hint">{}</p>')
+            words.hint("ui.mix.about")
             with gr.Row(elem_classes="extra"):
                 for number, weight in enumerate(WEIGHTS, 1):
                     with gr.Column(min_width=240, elem_id=f"mix-{number}"):
@@ -57,7 +53,6 @@ class MixEditor:
                 self.combination = words.make(
                     gr.Dropdown,
                     label="ui.mix.combination",
-                    info="ui.mix.combination_help",
                     choices={name: f"ui.mix.combinations.{name}" for name in adapter_mix.COMBINATIONS},
                     value=adapter_mix.COMBINATIONS[0],
                     elem_id="mix-combination",
@@ -67,7 +62,6 @@ class MixEditor:
                 self.density = words.make(
                     gr.Slider,
                     label="ui.mix.density",
-                    info="ui.mix.density_help",
                     minimum=5,
                     maximum=100,
                     step=5,
@@ -77,14 +71,12 @@ class MixEditor:
                     min_width=240,
                 )
             with gr.Row(elem_classes="jumps"):
-                self.save = words.make(gr.Button, text="ui.mix.save", size="sm", min_width=160, elem_id="mix-save")
+                self.save = words.button("ui.mix.save", size="sm", min_width=160, elem_id="mix-save")
                 self.file = words.make(
                     gr.DownloadButton, label="ui.mix.download", size="sm", min_width=160, visible=False
                 )
-                self.measure = words.make(
-                    gr.Button, text="ui.mix.measure", size="sm", min_width=160, elem_id="mix-measure"
-                )
-                self.stop = words.make(gr.Button, text="ui.score.stop", size="sm", interactive=False, min_width=90)
+                self.measure = words.button("ui.mix.measure", size="sm", min_width=160, elem_id="mix-measure")
+                self.stop = words.button("ui.score.stop", size="sm", interactive=False, min_width=90)
             self.status = gr.HTML(elem_id="mix-said")
 
     @property
@@ -93,23 +85,17 @@ class MixEditor:
         parts = zip(self.adapters, self.weights, strict=True)
         return [*(control for part in parts for control in part), self.combination, self.density]
 
-    def connect(
-        self,
-        frame: Frame,
-        run: gr.Dropdown,
-        open_: gr.State,
-        who: list[gr.Dropdown],
-        offer: Callable[[str | None, str], list[tuple[str, str]]],
-    ) -> None:
-        """Connect the events; `offer` returns what an added column can be, of a run and in a language."""
-        language = frame.language
+    def connect(self, run: gr.Dropdown, open_: gr.State, who: list[gr.Dropdown]) -> None:
+        """Connect the events; `who` says what each added column is, and `open_` whether it is there."""
+        language = self.language
 
-        @show_errors(language)
         def show_mix(run_id: str | None, are_open: tuple[bool, ...], *rest: Any) -> dict[Any, Any]:
             chosen, adapters = rest[: len(who)], rest[len(who) :]
             if not (run_id and any(is_open and kind == MIX for is_open, kind in zip(are_open, chosen, strict=True))):
                 return {self.row: gr.update(visible=False)}
-            choices = [each for each in offer(run_id, language) if each[1] != MIX and not each[1].startswith("base+")]
+            choices = [
+                each for each in _offered(run_id, language) if each[1] != MIX and not each[1].startswith("base+")
+            ]
             known = [name for _, name in choices]
             names = [name if name in known else None for name in adapters]
             if not any(names):
@@ -122,7 +108,6 @@ class MixEditor:
                    for part, name in parts},
             }  # fmt: skip
 
-        @show_errors(language)
         def save(run_id: str | None, *values: Any) -> Iterator[dict[Any, Any]]:
             if runs.is_restricted():
                 raise AccessError("access.guest")
@@ -140,10 +125,9 @@ class MixEditor:
             yield {
                 self.status: views.paragraph(message("ui.mix.saved", name=name), language),
                 self.file: gr.update(value=packed, visible=True),
-                **{part: gr.update(choices=offer(run_id, language)) for part in who},
+                **{part: gr.update(choices=_offered(run_id, language)) for part in who},
             }
 
-        @show_errors(language)
         def measure(request: gr.Request, run_id: str | None, *values: Any) -> Iterator[dict[Any, Any]]:
             if runs.is_restricted():
                 raise AccessError("access.guest")
@@ -178,22 +162,21 @@ class MixEditor:
         def stop(request: gr.Request) -> None:
             jobs.stop(request, KIND)
 
-        last = {"trigger_mode": "always_last"}
         gr.on(
             [open_.change, *(each.change for each in who)],
             show_mix,
             [run, open_, *who, *self.adapters],
             [self.row, *self.adapters],
-            **last,
-            **_QUIET,
         )
-        self.combination.input(
-            lambda name: gr.update(visible=adapter_mix.prunes(name)), self.combination, self.density, **last, **_QUIET
-        )
-        self.save.click(save, [run, *self.inputs], [self.status, self.file, *who], concurrency_limit=None, **_QUIET)
+        self.combination.input(lambda name: gr.update(visible=adapter_mix.prunes(name)), self.combination, self.density)
+        self.save.click(save, [run, *self.inputs], [self.status, self.file, *who])
         outputs = [self.status, self.measure, self.stop]
-        self.measure.click(measure, [run, *self.inputs], outputs, concurrency_limit=None, **_QUIET)
-        self.stop.click(stop, None, None, concurrency_limit=None, **_QUIET)
+        self.measure.click(measure, [run, *self.inputs], outputs)
+        self.stop.click(stop, None, None, concurrency_limit=None)
+
+
+def _offered(run_id: str | None, language: str) -> list[tuple[str, str]]:
+    return comparable.who(run_id, comparable.comparable(), language)
 
 
 def _required(run_id: str | None) -> str:

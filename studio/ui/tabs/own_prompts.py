@@ -14,14 +14,13 @@ from studio.compare import comparison_history
 from studio.compare.columns import CompareRequest
 from studio.compare.comparison import Comparison
 from studio.compare.comparison_history import SavedComparison
-from studio.errors import CompareError, RunError, StudioError
+from studio.errors import CompareError, StudioError
 from studio.generation import held_out
 from studio.i18n import message
-from studio.ui import compare_views, examples, jobs, polling
+from studio.ui import comparable, compare_views, examples, jobs, polling
 from studio.ui import own_prompts_views as views
-from studio.ui.failures import box, show_errors
-from studio.ui.page import view
-from studio.ui.tabs import compare as tabs
+from studio.ui.failures import box
+from studio.ui.page import components, view
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.tabs.compare_events import read_request
 from studio.ui.views import paragraph
@@ -29,7 +28,6 @@ from studio.ui.words import Words
 
 KIND = "prompts"
 FILE_TYPES = [".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx"]
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _UNLESS_WRITTEN = "(kept, written) => [written?.trim() || !kept ? undefined : kept]"
 """Decides in the browser, which knows what has been typed by now."""
 
@@ -38,7 +36,6 @@ class OwnPrompts:
     """Compares the columns of the tab on a list of prompts."""
 
     def __init__(self, words: Words):
-        """Build the card inside the current tab."""
         self.language = words.language
         with gr.Column(elem_classes="card"), gr.Row(elem_classes="ask"):
             self.prompts = words.make(
@@ -53,10 +50,8 @@ class OwnPrompts:
                 elem_id="own-prompts",
             )
             with gr.Row(elem_classes="going"):
-                self.go = words.make(
-                    gr.Button, text="ui.own_prompts.go", variant="primary", interactive=False, min_width=140
-                )
-                self.stop = words.make(gr.Button, text="ui.compare.stop", interactive=False, min_width=72)
+                self.go = words.button("ui.own_prompts.go", variant="primary", interactive=False, min_width=140)
+                self.stop = words.button("ui.compare.stop", interactive=False, min_width=72)
                 self.file = words.make(
                     gr.UploadButton,
                     label="ui.own_prompts.file",
@@ -68,15 +63,13 @@ class OwnPrompts:
             self.progress = gr.HTML(elem_id="own-prompts-progress")
             self.note = gr.HTML(elem_id="own-prompts-note")
             self.saved = words.make(gr.Dropdown, label="ui.own_prompts.saved", choices=[], visible=False)
-            self.table = words.make(
-                gr.HTML, text="ui.own_prompts.empty", frame='<p class="empty">{}</p>', elem_id="own-prompts-table"
-            )
+            self.table = words.empty("ui.own_prompts.empty", elem_id="own-prompts-table")
             self.proof = gr.HTML(elem_id="own-prompts-proof")
         self.batch = gr.State(None)
         """The id of the batch in the table."""
         self.kept_prompts = gr.Textbox(visible=False)
         """The prompts of the run's newest batch, one a line: what an empty list is filled with."""
-        self.outputs = [self.go, self.stop, self.progress, self.note, self.saved, self.table, self.proof, self.batch]
+        self.outputs = components(self)
 
     def render(self, run_id: str | None, chosen: str | None = None) -> dict[Any, Any]:
         """Return what shows a run's chosen batch, or else its newest one, and whether one is answered now."""
@@ -95,7 +88,7 @@ class OwnPrompts:
     def _show(self, comparison: Comparison | None, run_id: str | None) -> dict[Any, Any]:
         is_over = comparison is not None and comparison.proof is not None
         return {
-            self.table: views.table(comparison, *tabs.names(run_id, self.language), self.language),
+            self.table: views.table(comparison, *comparable.names(run_id, self.language), self.language),
             self.proof: compare_views.badge(comparison, self.language) if is_over else "",
         }
 
@@ -110,7 +103,6 @@ class OwnPrompts:
         """Connect the events; returns the one that streams answers, and how to look for what other pages do."""
         language = self.language
 
-        @show_errors(language)
         def compare_all(written: str, *values: Any) -> Iterator[dict[Any, Any]]:
             from studio import gpu
 
@@ -135,7 +127,6 @@ class OwnPrompts:
             left_out = paragraph(message("ui.own_prompts.repeated", count=repeated), language, "hint")
             yield {**self.render(run_id), self.note: left_out if repeated else ""}
 
-        @show_errors(language)
         def read(path: str) -> dict[Any, Any]:
             try:
                 prompts, left_out = held_out.read_prompts(Path(path))
@@ -145,16 +136,10 @@ class OwnPrompts:
             dropped = paragraph(message("compare.note.left_out", count=left_out), language, "hint") if left_out else ""
             return {self.prompts: views.to_text(prompts), self.note: paragraph(read, language, "hint") + dropped}
 
-        def stop(run_id: str | None) -> None:
-            if run_id:
-                jobs.stop(run_id, KIND)
-
-        @show_errors(language)
         def open_batches(run_id: str | None) -> dict[Any, Any]:
             newest = next(iter(_batches(run_id)), None)
             return {**self.render(run_id), self.kept_prompts: _text(newest) if newest else ""}
 
-        @show_errors(language)
         def reopen_batch(run_id: str | None, chosen: str | None) -> dict[Any, Any]:
             batch = next((each for each in _batches(run_id) if each.id == chosen), None)
             return {**self.render(run_id, chosen), self.prompts: _text(batch) if batch else gr.skip()}
@@ -169,34 +154,27 @@ class OwnPrompts:
             del updates[self.note]  # what was said of this page's own list stays
             return updates
 
-        every = [*self.outputs, self.prompts]
-        last = {"trigger_mode": "always_last"}
         inputs = [self.prompts, *tab.settings, *tab.columns]
-        event = self.go.click(compare_all, inputs, self.outputs, concurrency_limit=None, **_QUIET)
-        self.stop.click(stop, tab.run, None, concurrency_limit=None, **_QUIET)
-        self.file.upload(read, self.file, [self.prompts, self.note], **_QUIET)
-        self.saved.input(reopen_batch, [tab.run, self.saved], every, **_QUIET, **last)
-        opened = [*self.outputs, self.kept_prompts]
-        tab.run.change(open_batches, tab.run, opened, cancels=[event], **_QUIET, **last).then(
+        event = self.go.click(compare_all, inputs, self.outputs)
+        self.stop.click(jobs.stopper(KIND), tab.run, None, concurrency_limit=None)
+        self.file.upload(read, self.file, [self.prompts, self.note])
+        self.saved.input(reopen_batch, [tab.run, self.saved], self.outputs)
+        tab.run.change(open_batches, tab.run, self.outputs, cancels=[event]).then(
             None, [self.kept_prompts, self.prompts], self.prompts, js=_UNLESS_WRITTEN
         )
         return event, polling.Watch(
-            lambda request, run_id: find(run_id), [tab.run], show, [tab.run, self.batch], every[:-1]
+            lambda request, run_id: find(run_id), [tab.run], show, [tab.run, self.batch], self.outputs
         )
 
 
 def _batches(run_id: str | None) -> list[SavedComparison]:
-    try:
-        return comparison_history.load_all(runs.find(run_id), batch=True) if run_id else []
-    except RunError:  # its folder was taken away
-        return []
+    run = runs.try_find(run_id)
+    return comparison_history.load_all(run, batch=True) if run else []
 
 
 def _stamp(run_id: str | None) -> Any:
-    try:
-        return comparison_history.batch_stamp(runs.find(run_id)) if run_id else None
-    except RunError:
-        return None
+    run = runs.try_find(run_id)
+    return run and comparison_history.batch_stamp(run)
 
 
 def _text(batch: SavedComparison) -> str:

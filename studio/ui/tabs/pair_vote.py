@@ -11,11 +11,9 @@ from studio.compare.comparison import AnswerPair, Comparison
 from studio.compare.comparison_history import comparison_id
 from studio.evaluate.blind_vote import Ballot
 from studio.i18n import Message, message
-from studio.ui.failures import show_errors
 from studio.ui.views import paragraph
 from studio.ui.words import Words
 
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
 CHOICES = ("1", "tie", "2", *map(str, range(3, MAX_COLUMNS + 1)))
 
 
@@ -30,9 +28,7 @@ class PairVote:
         self.language = words.language
         with gr.Row(visible=False, elem_classes="jumps", elem_id="pair-vote") as self.row:
             self.buttons = {
-                choice: words.make(
-                    gr.Button, text=f"ui.vote.shown.{choice}", size="sm", min_width=96, visible=choice in CHOICES[:3]
-                )
+                choice: words.button(f"ui.vote.shown.{choice}", size="sm", min_width=96, visible=choice in CHOICES[:3])
                 for choice in CHOICES
             }
             self.status = gr.HTML(elem_id="pair-voted")
@@ -48,7 +44,6 @@ class PairVote:
             more = {self.buttons[str(n)]: gr.update(visible=n <= count) for n in range(3, MAX_COLUMNS + 1)}
             return {self.row: gr.update(visible=count > 0), self.status: "", **more}
 
-        @show_errors(self.language)
         def vote_on_pair(choice: str, comparison: Comparison | None, name: str, mark: str) -> dict[Any, Any]:
             columns = _columns(comparison)
             if comparison is None or not columns:
@@ -57,10 +52,10 @@ class PairVote:
             return {self.status: paragraph(counts, self.language, "hint")}
 
         more = [self.buttons[str(number)] for number in range(3, MAX_COLUMNS + 1)]
-        badge.change(render, last, [self.row, self.status, *more], trigger_mode="always_last", **QUIET)
+        badge.change(render, last, [self.row, self.status, *more])
         for choice, button in self.buttons.items():
             inputs = [gr.State(choice), last, *named]
-            button.click(vote_on_pair, inputs, self.status, **QUIET)
+            button.click(vote_on_pair, inputs, self.status)
 
 
 def _columns(comparison: Comparison | None) -> list[str]:

@@ -7,44 +7,31 @@ import gradio as gr
 from studio import runs
 from studio.runs import metadata
 from studio.ui import ballot_views as views
-from studio.ui.failures import show_errors
-from studio.ui.page import view
+from studio.ui.page import components, view
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.words import Words
-
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 class PreferenceCard:
     """Counts the judgements on the run that the head of the tab names, and starts a run on them."""
 
     def __init__(self, words: Words):
-        """Build the card inside the current Blocks."""
         self.language = words.language
         with gr.Column(elem_classes="card", elem_id="preference-card") as self.column:
             with gr.Row(elem_classes="card-head"):
                 words.heading("ui.prefer.title")
-                self.count = words.make(
-                    gr.Button, text="ui.prefer.count", size="sm", min_width=150, elem_id="count-votes"
-                )
-            words.make(gr.HTML, text="ui.prefer.about", frame="<p>{}</p>")
+                self.count = words.button("ui.prefer.count", size="sm", min_width=150, elem_id="count-votes")
+            words.paragraph("ui.prefer.about")
             self.counted = gr.HTML(elem_id="votes-counted")
             self.of_run = gr.State(None)
             """The run whose judgements were counted."""
-            self.start = words.make(
-                gr.Button, text="ui.prefer.start", variant="primary", visible=False, elem_id="train-on-votes"
-            )
-
-    @property
-    def outputs(self) -> list[Any]:
-        """What the card's events change."""
-        return [self.counted, self.start, self.of_run]
+            self.start = words.button("ui.prefer.start", variant="primary", visible=False, elem_id="train-on-votes")
+        self.outputs = components(self)
 
     def connect(self, head: CompareTab) -> None:
         """Connect the buttons to the run that is chosen."""
         language = self.language
 
-        @show_errors(language)
         def count_votes(run_id: str | None) -> dict[Any, Any]:
             from studio.data import prepare
             from studio.reports import vote_rows
@@ -60,7 +47,6 @@ class PreferenceCard:
             words = views.judged(judged.summary, report.problems, chosen, language)
             return {self.counted: words, self.start: _visible(not report.blocks), self.of_run: run_id}
 
-        @show_errors(language)
         def train_on_votes(run_id: str | None) -> dict[Any, Any]:
             from studio import gpu
             from studio.reports import vote_rows
@@ -76,9 +62,9 @@ class PreferenceCard:
         def clear(run_id: str | None, of_run: str | None) -> Any:
             return gr.skip() if run_id == of_run else {self.counted: "", self.start: _visible(False)}
 
-        self.count.click(count_votes, head.run, self.outputs, **_QUIET)
-        self.start.click(train_on_votes, head.run, self.outputs, **_QUIET)
-        head.run.change(clear, [head.run, self.of_run], self.outputs, trigger_mode="always_last", **_QUIET)
+        self.count.click(count_votes, head.run, self.outputs)
+        self.start.click(train_on_votes, head.run, self.outputs)
+        head.run.change(clear, [head.run, self.of_run], self.outputs)
 
 
 def _visible(visible: bool) -> Any:

@@ -12,16 +12,16 @@ from studio.config import RunConfig
 from studio.errors import ConfigError, StudioError
 from studio.i18n import message
 from studio.ui import preflight_views, scanning, views
-from studio.ui.failures import message_of, show_errors
+from studio.ui.failures import message_of
 from studio.ui.form import Form
 from studio.ui.frame import Frame
 from studio.ui.page import browser_state, view
 from studio.ui.preflight_views import Rate
 from studio.ui.words import Words
 
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
 SETTLED = 0.3
 """Seconds that a check which nobody has asked for waits for the Data tab to begin its scan of the same rows."""
+_SLOT = scanning.Slot("before")
 
 
 @dataclass(frozen=True)
@@ -44,21 +44,15 @@ class PreflightCard:
         self.language, self._form = words.language, form
         self.start, self.blocked = start, blocked
         with gr.Column(elem_classes="card", elem_id="before-card"):
-            with gr.Row(elem_classes="card-head", equal_height=True):
-                words.heading("ui.before.title")
-                with gr.Row(elem_classes="stepper"):
-                    self.check = words.make(gr.Button, text="ui.before.check", size="sm", min_width=96)
-                    self.measure = words.make(gr.Button, text="ui.before.measure", size="sm", min_width=96)
-                    self.cancel = words.make(gr.Button, text="ui.before.cancel", size="sm", min_width=96, visible=False)
+            with words.head("ui.before.title"):
+                self.check = words.button("ui.before.check", size="sm", min_width=96)
+                self.measure = words.button("ui.before.measure", size="sm", min_width=96)
+                self.cancel = words.button("ui.before.cancel", size="sm", min_width=96, visible=False)
             self.progress = gr.HTML(elem_id="before-progress")
-            self.summary = words.make(gr.HTML, text="ui.before.none", frame='<p class="empty">{}</p>', elem_id="before")
+            self.summary = words.empty("ui.before.none", elem_id="before")
             with words.make(gr.Accordion, label="ui.before.rate", open=False), gr.Row(elem_id="rate"):
-                price = words.make(
-                    gr.Number, label="ui.before.price", info="ui.before.price_help", value=None, minimum=0, step=0.1
-                )
-                currency = words.make(
-                    gr.Textbox, label="ui.before.currency", info="ui.before.currency_help", max_lines=1, max_length=12
-                )
+                price = words.make(gr.Number, label="ui.before.price", value=None, minimum=0, step=0.1)
+                currency = words.make(gr.Textbox, label="ui.before.currency", max_lines=1, max_length=12)
         self.rate = [price, currency]
         self.rate_before = browser_state([None, ""], "restyle-price")
         self.verdict = gr.State(None)
@@ -94,7 +88,7 @@ class PreflightCard:
 
     def connect(self, frame: Frame, token: gr.Textbox, changed: Any) -> None:
         """Connect the events: the card follows the event `changed`, and asks the Hub with `token`."""
-        language, form = self.language, self._form
+        form = self._form
 
         def checker(pressed: _Check | None) -> Callable[..., Iterator[dict[Any, Any]]]:
             """Return the handler of a button for such a check; without one, of the check that begins by itself.
@@ -103,12 +97,11 @@ class PreflightCard:
             """
 
             @view(self.verdict, self.checked)
-            @show_errors(language)
             def check(
                 request: gr.Request, checked: Any, checking: Any, price: Any, currency: Any, base: RunConfig, *rest: Any
             ) -> Iterator[dict[Any, Any]]:
                 *values, token = rest
-                session, rate = _session(request), Rate.of(price, currency)
+                session, rate = _SLOT.of(request), Rate.of(price, currency)
                 try:
                     config = form.read(values, base)
                 except StudioError as error:
@@ -129,24 +122,19 @@ class PreflightCard:
 
             return check
 
-        def cancel(request: gr.Request) -> None:
-            scanning.cancel(_session(request))
-
-        @show_errors(language)
         def show(verdict: Any, price: Any, currency: Any) -> dict[Any, Any]:
             return self.render(verdict, Rate.of(price, currency))
 
         inputs = [self.checked, self.checking, *self.rate, frame.base, *form.components, token]
-        self.check.click(checker(_Check(by_hand=True)), inputs, self.outputs, **QUIET)
-        self.measure.click(checker(_Check(measures=True, by_hand=True)), inputs, self.outputs, **QUIET)
-        changed.then(checker(None), inputs, self.outputs, trigger_mode="multiple", **QUIET)
-        self.cancel.click(cancel, None, None, **QUIET)
-        last = {"trigger_mode": "always_last", **QUIET}
-        gr.on([part.change for part in self.rate], show, [self.verdict, *self.rate], self.of_verdict, **last)
-        gr.on([part.input for part in self.rate], lambda price, currency: [price or None, currency],
-              self.rate, self.rate_before, **last)  # fmt: skip
+        self.check.click(checker(_Check(by_hand=True)), inputs, self.outputs)
+        self.measure.click(checker(_Check(measures=True, by_hand=True)), inputs, self.outputs)
+        changed.then(checker(None), inputs, self.outputs, trigger_mode="multiple")
+        self.cancel.click(_SLOT.cancel, None, None)
+        gr.on([part.change for part in self.rate], show, [self.verdict, *self.rate], self.of_verdict)
+        inputs_of_rate = [part.input for part in self.rate]
+        gr.on(inputs_of_rate, lambda price, currency: [price or None, currency], self.rate, self.rate_before)
         assert Context.root_block is not None
-        Context.root_block.load(lambda rate_state: list(rate_state), self.rate_before, self.rate, **QUIET)
+        Context.root_block.load(lambda rate_state: list(rate_state), self.rate_before, self.rate)
 
     def _follow(
         self, check: _Check, token: str | None, rate: Rate | None, request: gr.Request, waits: bool
@@ -156,7 +144,7 @@ class PreflightCard:
         Where it `waits`, it does so until the form has settled and the Data tab's scan of the same rows is done, and
         fetches nothing.
         """
-        session, config, language = _session(request), check.config, self.language
+        session, config, language = _SLOT.of(request), check.config, self.language
         assert config is not None
 
         def run(on_progress: scanning.OnProgress) -> Any:
@@ -202,10 +190,6 @@ def _result(job: Any, on_progress: scanning.OnProgress) -> Any:
             job.stop()
             raise
     return job.result()
-
-
-def _session(request: gr.Request) -> str:
-    return f"{request.session_hash} before"
 
 
 def _bar(share: float | None, language: str) -> str:

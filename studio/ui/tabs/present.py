@@ -9,12 +9,10 @@ from studio.errors import CompareError
 from studio.evaluate.evaluation_store import Evaluation
 from studio.reports.run_card import answer_pairs
 from studio.ui import present_views
-from studio.ui.failures import show_errors
-from studio.ui.frame import Frame
-from studio.ui.tabs.compare import CompareTab, names
+from studio.ui.comparable import names
+from studio.ui.tabs.compare import CompareTab
 from studio.ui.vote_state import pairs_of
 
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _OPEN = "() => setTimeout(() => document.dispatchEvent(new Event('present')), 300)"
 
 
@@ -38,11 +36,10 @@ def pairs(
     return list(each_once.values())
 
 
-def connect(slides: gr.HTML, head: CompareTab, evaluation: gr.State, frame: Frame) -> None:
+def connect(slides: gr.HTML, head: CompareTab, evaluation: gr.State) -> None:
     """Connect the button that opens the slides."""
-    language = frame.language
+    language = head.language
 
-    @show_errors(language)
     def present(run_id: str | None, last: Comparison | None, evaluation: Evaluation | None) -> str:
         called = names(run_id, language)
         on_slides = pairs(last, evaluation, called, language)
@@ -50,5 +47,5 @@ def connect(slides: gr.HTML, head: CompareTab, evaluation: gr.State, frame: Fram
             raise CompareError("compare.no_pairs")
         return present_views.stage(on_slides, *called, language)
 
-    event = head.present.click(present, [head.run, head.last, evaluation], slides, **QUIET)
+    event = head.present.click(present, [head.run, head.last, evaluation], slides)
     event.then(None, None, None, js=_OPEN)

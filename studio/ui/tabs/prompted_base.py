@@ -11,19 +11,16 @@ from studio.errors import CompareError
 from studio.i18n import text
 from studio.style import prompted_store
 from studio.style.prompted_store import PromptedBase
-from studio.ui.failures import show_errors
 from studio.ui.words import Words
 
 PROMPTED = "base+prompted"
 """What an added column is called that is the base with the run's prompt."""
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 class PromptEditor:
     """A text box with the prompt of a run, visible while a column is the prompted base."""
 
     def __init__(self, words: Words):
-        """Build the editor inside the current tab."""
         self.language = words.language
         with gr.Column(visible=False, elem_id="prompted-base") as self.row:
             self.text = words.make(
@@ -36,13 +33,12 @@ class PromptEditor:
                 elem_id="prompted-text",
             )
             with gr.Row(elem_classes="jumps"):
-                self.automatic = words.make(gr.Button, text="ui.prompted.automatic", size="sm", min_width=160)
+                self.automatic = words.button("ui.prompted.automatic", size="sm", min_width=160)
                 self.cost = gr.HTML(elem_id="prompted-cost")
 
     def connect(self, run: gr.Dropdown, open_: gr.State, who: list[gr.Dropdown]) -> None:
         """Connect the events; `who` says what each added column is, and `open_` whether it is there."""
 
-        @show_errors(self.language)
         def show_prompt(run_id: str | None, are_open: tuple[bool, ...], *chosen: str | None) -> dict[Any, Any]:
             wanted = any(is_open and kind == PROMPTED for is_open, kind in zip(are_open, chosen, strict=True))
             if not (wanted and run_id):
@@ -50,7 +46,6 @@ class PromptEditor:
             target = runs.find(run_id)
             return {self.row: gr.update(visible=True), **self._show(target, prompted_store.of_run(target))}
 
-        @show_errors(self.language)
         def save_prompt(run_id: str | None, written: str) -> dict[Any, Any]:
             if not run_id:
                 return {}
@@ -62,12 +57,10 @@ class PromptEditor:
             show_prompt,
             [run, open_, *who],
             [self.row, self.text, self.automatic, self.cost],
-            trigger_mode="always_last",
-            **_QUIET,
         )
         parts = [self.text, self.automatic, self.cost]
-        self.text.blur(save_prompt, [run, self.text], parts, trigger_mode="always_last", **_QUIET)
-        self.automatic.click(save_prompt, [run, gr.State("")], parts, **_QUIET)
+        self.text.blur(save_prompt, [run, self.text], parts, trigger_mode="always_last")
+        self.automatic.click(save_prompt, [run, gr.State("")], parts)
 
     def _show(self, run: runs.Run, prompt: PromptedBase) -> dict[Any, Any]:
         column = prompt.column

@@ -11,16 +11,14 @@ from studio.errors import ConfigError, RunError, StudioError
 from studio.i18n import Message
 from studio.remote.record import FLAVOR, TIMEOUT
 from studio.ui import remote_views
-from studio.ui.failures import box, show_errors
+from studio.ui.failures import box
 from studio.ui.following import follow
 from studio.ui.frame import Frame
-from studio.ui.page import view
+from studio.ui.page import components, view
 from studio.ui.words import Words
 
 if TYPE_CHECKING:
     from studio.remote.hub_jobs import HubJobs, Offers
-
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _CONTROL = {
     "errors.remote.flavor": "flavor",
     "errors.remote.timeout": "timeout",
@@ -38,47 +36,31 @@ class RemoteCard:
         self.language = words.language
         self.failures: dict[str, gr.HTML] = {}
         with words.make(gr.Accordion, label="ui.remote.title", open=False, elem_id="remote-card") as self.card:
-            words.make(gr.HTML, text="ui.remote.about", frame='<p class="hint">{}</p>')
+            words.hint("ui.remote.about")
             with gr.Row():
                 with self._control("flavor"):
                     self.flavor = words.make(
-                        gr.Dropdown,
-                        label="ui.remote.flavor",
-                        info="ui.remote.flavor_help",
-                        choices=[FLAVOR],
-                        value=FLAVOR,
-                        elem_id="remote-flavor",
+                        gr.Dropdown, label="ui.remote.flavor", choices=[FLAVOR], value=FLAVOR, elem_id="remote-flavor"
                     )
                 with self._control("timeout"):
                     self.timeout = words.make(
                         gr.Textbox,
                         label="ui.remote.timeout",
-                        info="ui.remote.timeout_help",
                         value=TIMEOUT,
                         max_lines=1,
                         max_length=20,
                         elem_id="remote-timeout",
                     )
                 with self._control("token"):
-                    self.token = words.make(
-                        gr.Textbox,
-                        label="ui.hub.token",
-                        info="ui.remote.token_help",
-                        type="password",
-                        max_lines=1,
-                        elem_id="remote-token",
-                    )
-            self.delete = words.make(
-                gr.Checkbox, label="ui.remote.delete", info="ui.remote.delete_help", elem_id="remote-delete"
-            )
+                    self.token = words.secret("ui.hub.token", info="ui.remote.token_help", elem_id="remote-token")
+            self.delete = words.make(gr.Checkbox, label="ui.remote.delete", elem_id="remote-delete")
             self.status = gr.HTML(elem_id="remote-said")
             self._failure("card")
             with gr.Row(elem_classes="actions"):
-                self.ask = words.make(gr.Button, text="ui.remote.ask", min_width=140, elem_id="remote-ask")
-                self.start = words.make(
-                    gr.Button, text="ui.remote.start", interactive=False, min_width=200, elem_id="remote-start"
-                )
+                self.ask = words.button("ui.remote.ask", min_width=140, elem_id="remote-ask")
+                self.start = words.button("ui.remote.start", interactive=False, min_width=200, elem_id="remote-start")
         self.offers = gr.State(None)
+        self.outputs = components(self)
 
     @contextmanager
     def _control(self, name: str) -> Iterator[None]:
@@ -89,11 +71,6 @@ class RemoteCard:
 
     def _failure(self, name: str) -> None:
         self.failures[name] = gr.HTML(elem_id=f"remote-{name}-failure", elem_classes="at-control")
-
-    @property
-    def outputs(self) -> list[Any]:
-        """What changes with the price, and with what is wrong."""
-        return [self.offers, self.flavor, self.status, self.start, *self.failures.values()]
 
     def render(self, offers: "Offers | None", flavor: str, timeout: str) -> dict[Any, Any]:
         """Return what shows the price of the choice, by offers that are known; raises RunError for a wrong choice."""
@@ -159,7 +136,6 @@ class RemoteCard:
             return {**priced, **show_run(follow(run.id), curve_settings, log_filter)}
 
         def at_control(handler: Callable[..., dict[Any, Any]]) -> Callable[..., dict[Any, Any]]:
-            @show_errors(self.language)
             def handle(*values_in: Any) -> dict[Any, Any]:
                 try:
                     return handler(*values_in)
@@ -172,19 +148,17 @@ class RemoteCard:
 
         choice = [self.token, self.flavor, self.timeout]
         inputs = [*frame.config_inputs, *check_states, *choice]
-        self.ask.click(at_control(ask), inputs, self.outputs, concurrency_limit=None, **QUIET)
+        self.ask.click(at_control(ask), inputs, self.outputs, concurrency_limit=None)
         gr.on(
             [self.flavor.input, self.timeout.change],
             at_control(ask_again),
             [self.offers, self.flavor, self.timeout],
-            self.outputs[1:],
-            trigger_mode="always_last",
-            **QUIET,
+            self.outputs,
         )
-        self.token.change(forget, None, self.outputs, trigger_mode="always_last", **QUIET)
+        self.token.change(forget, None, self.outputs)
         started = [self.offers, *inputs, self.delete, *looks]
         both = list(dict.fromkeys([self.card, *self.outputs, *run_outputs]))
-        self.start.click(at_control(start), started, both, concurrency_limit=1, **QUIET)
+        self.start.click(at_control(start), started, both, concurrency_limit=1)
 
 
 def _problem(config: RunConfig, checked: Any, config_of_check: RunConfig | None) -> Message | None:

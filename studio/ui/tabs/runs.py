@@ -1,21 +1,33 @@
 """The Runs tab: the list of all runs, several of them in one chart, the page of one run, and the trash."""
 
-from dataclasses import dataclass
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
-from studio.ui import charts, curve_views, overlay_views, runs_views
+from studio import runs
+from studio.config import RunConfig
+from studio.errors import ConfigError, RunError
+from studio.i18n import text
+from studio.reports import run_metadata
+from studio.runs import Run, history, metadata, trash
+from studio.runs.history import Summary
+from studio.ui import overlay_views, polling, run_reader, runs_views, views
 from studio.ui.curve_views import TRAIN, VALIDATION
-from studio.ui.page import browser_state
-from studio.ui.tabs import sweep_form, sweeps
-from studio.ui.tabs.sweep_form import SweepForm
+from studio.ui.failures import warn
+from studio.ui.overlay_views import LETTERS, Laid
+from studio.ui.page import browser_state, components, view
+from studio.ui.runs_views import MOST_CHOSEN, MOST_ROWS, RunsQuery, RunsSession, current_query, size
+from studio.ui.tabs.curves import line_plot
+from studio.ui.tabs.run_page import RunPage, StampedChart
 from studio.ui.tabs.sweeps import SweepCard
 from studio.ui.words import Words
 
 EVERY = 2.0
 """Seconds between two looks at the runs, while the tab is on the screen."""
-CHART_HEIGHT = 280
 _ASK = (
     "let last = null; const ticks = new Map();"
     " element.addEventListener('focusin', event => { last = event.target.id || null; });"
@@ -42,245 +54,262 @@ was. Gradio changes the attribute of a box alone, which no longer moves one that
 """
 
 
-@dataclass(frozen=True)
-class Page:
-    """The components of one run's page."""
-
-    back: gr.Button
-    compare: gr.Button
-    export: gr.Button
-    train: gr.Button
-    resume: gr.Button
-    clone: gr.Button
-    delete: gr.Button
-    chart: gr.LinePlot
-    name: gr.Textbox
-    note: gr.Textbox
-    save: gr.Button
-    published: gr.Checkbox
-    clean: gr.Button
-    sure: gr.Row
-    clean_now: gr.Button
-    clean_not: gr.Button
-    sweep_form: SweepForm
-
-
-@dataclass(frozen=True)
 class RunsTab:
-    """The tab's components."""
+    """The tab: the list, or the page of the run that is open."""
 
-    saved_query: gr.BrowserState
-    """What of the runs this browser shows, as `RunsQuery` reads it."""
-    session: gr.State
-    """What this session has on the screen (`RunsSession`)."""
-    timer: gr.Timer
-    list: gr.Column
-    page_column: gr.Column
-    query: gr.Textbox
-    state: gr.Dropdown
-    undo_row: gr.Row
-    undo: gr.Button
-    overlay_card: gr.Column
-    kind: gr.Radio
-    forget: gr.Button
-    overlay: gr.LinePlot
-    empty: gr.Button
-    empty_sure: gr.Row
-    empty_now: gr.Button
-    empty_not: gr.Button
-    sweeps: SweepCard
-    parts: dict[str, gr.HTML]
-    """Whatever is HTML, by name."""
-    page: Page
-
-    @property
-    def outputs(self) -> list[Any]:
-        """Everything that news of the runs may change."""
-        page = self.page
-        buttons = [page.compare, page.export, page.train, page.resume, page.delete, page.clone, page.clean]
-        columns = [self.list, self.page_column, self.undo_row, self.overlay_card, self.empty_sure, page.sure]
-        filters = [self.query, self.state, self.empty, self.timer]
-        charts = [self.overlay, page.chart, page.name, page.note, page.published]
-        return [
-            self.saved_query,
-            self.session,
-            *columns,
-            *filters,
-            *charts,
-            *buttons,
-            *self.sweeps.outputs,
-            *self.parts.values(),
-        ]
-
-
-def build(words: Words) -> RunsTab:
-    """Build the tab inside the current Blocks."""
-    parts: dict[str, gr.HTML] = {}
-    with gr.Column(elem_id="runs-list") as listing:
-        sweep_card = sweeps.build(words, parts, _ASK)
-        with gr.Column(elem_classes="card"):
-            words.heading("ui.runs.title")
-            with gr.Row(elem_id="undo-row", elem_classes="told-row", visible=False) as undo_row:
-                parts["undone"] = gr.HTML(elem_id="undone")
-                undo = words.make(gr.Button, text="ui.runs.undo", size="sm", scale=0, min_width=110, elem_id="undo")
-            with gr.Row(elem_classes="filters"):
-                query = words.make(
-                    gr.Textbox,
-                    label="ui.runs.query",
-                    placeholder="ui.runs.query_hint",
-                    max_lines=1,
-                    scale=3,
-                    min_width=220,
-                    elem_id="runs-query",
-                )
-                state = words.make(
-                    gr.Dropdown,
-                    label="ui.runs.state",
-                    choices={
-                        name: f"ui.runs.states.{name}" if name in ("all", "alive") else f"state.{name}"
-                        for name in runs_views.STATES
-                    },
-                    value=runs_views.STATES[0],
-                    scale=1,
-                    min_width=160,
-                    elem_id="runs-state",
-                )
-            parts["table"] = gr.HTML(elem_id="runs-table", js_on_load=_ASK)
-            parts["sentence"] = gr.HTML(elem_id="runs-sentence")
-        with gr.Column(elem_classes=["card", "away"], elem_id="overlay-card") as overlay_card:
-            with gr.Row(elem_classes="card-head", equal_height=True):
-                words.heading("ui.runs.overlay_title")
-                with gr.Row(elem_classes="stepper"):
-                    forget = words.make(gr.Button, text="ui.runs.forget", size="sm", min_width=96)
-            kind = words.make(
-                gr.Radio,
-                label="ui.runs.kind",
-                choices={name: f"ui.series.{name}" for name in (TRAIN, VALIDATION)},
-                value=TRAIN,
-                show_label=False,
-                container=False,
-                elem_id="overlay-kind",
-            )
-            overlay = _chart(words, "overlay", overlay_views.frame([]), overlay_views.COLOURS)
-            parts["legend"] = gr.HTML(elem_id="overlay-legend")
-            parts["overlay_told"] = gr.HTML(elem_id="overlay-sentence")
-            words.make(gr.HTML, text="ui.runs.differences", frame='<h3 class="section">{}</h3>')
-            parts["differences"] = gr.HTML(elem_id="differences")
-        with words.make(gr.Accordion, label="ui.runs.trash", open=False, elem_classes="card", elem_id="trash-card"):
-            parts["trash"] = gr.HTML(elem_id="trash", js_on_load=_ASK)
-            empty = words.make(gr.Button, text="ui.runs.empty_trash", size="sm", elem_id="empty-trash")
-            with gr.Row(elem_classes="told-row", visible=False) as empty_sure:
-                parts["empty_told"] = gr.HTML(elem_id="empty-sure")
-                empty_now = words.make(gr.Button, text="ui.runs.empty_now", size="sm", scale=0, min_width=140)
-                empty_not = words.make(gr.Button, text="ui.runs.empty_not", size="sm", scale=0, min_width=96)
-    with gr.Column(elem_id="run-page", elem_classes="away") as page_column:
-        page = _page(words, parts)
-    return RunsTab(
-        saved_query=browser_state({}, "restyle-runs"),
-        session=gr.State(None),
-        timer=gr.Timer(EVERY, active=False),
-        list=listing,
-        page_column=page_column,
-        query=query,
-        state=state,
-        undo_row=undo_row,
-        undo=undo,
-        overlay_card=overlay_card,
-        kind=kind,
-        forget=forget,
-        overlay=overlay,
-        empty=empty,
-        empty_sure=empty_sure,
-        empty_now=empty_now,
-        empty_not=empty_not,
-        sweeps=sweep_card,
-        parts=parts,
-        page=page,
-    )
-
-
-def _chart(words: Words, name: str, frame: Any, colours: dict[str, str]) -> gr.LinePlot:
-    return words.make(
-        gr.LinePlot,
-        label="ui.curves.kinds.loss",
-        x_title="ui.loss.x",
-        y_title="ui.curves.y.loss",
-        show_label=False,
-        value=frame,
-        x=charts.STEP,
-        y=charts.VALUE,
-        color=charts.SERIES,
-        colors_in_legend=[],  # the legend stands under the chart, in the page's language
-        color_map=charts.colour_map(colours),
-        height=CHART_HEIGHT,
-        elem_id=name,
-    )
-
-
-def _page(words: Words, parts: dict[str, gr.HTML]) -> Page:
-    back = words.make(gr.Button, text="ui.runs.back", size="sm", elem_id="runs-back")
-    with gr.Column(elem_classes="card"):
-        parts["head"] = gr.HTML(elem_id="run-head")
-        parts["wrong"] = gr.HTML(elem_id="run-wrong")
-        with gr.Row(elem_classes="actions"):
-            compare = words.make(gr.Button, text="ui.runs.compare", variant="primary", min_width=130)
-            export = words.make(gr.Button, text="ui.runs.export", min_width=110, elem_id="run-export")
-            resume = words.make(gr.Button, text="ui.train.resume", min_width=110, elem_id="run-resume")
-            train = words.make(gr.Button, text="ui.runs.open_train", min_width=130)
-            clone = words.make(gr.Button, text="ui.runs.clone", min_width=150)
-            delete = words.make(gr.Button, text="ui.runs.delete", min_width=96, elem_id="run-delete")
-        parts["why"] = gr.HTML(elem_id="run-why")
-    form = sweep_form.build(words)
-    with gr.Row(elem_classes="columns"):
-        with gr.Column(scale=7, min_width=320):
+    def __init__(self, words: Words):
+        self.language = words.language
+        with gr.Column(elem_id="runs-list") as self.list:
+            self.sweeps = SweepCard(words, _ASK)
             with gr.Column(elem_classes="card"):
-                words.heading("ui.curves.kinds.loss")
-                chart = _chart(words, "run-loss", curve_views.frame([]), curve_views.COLOURS)
-                parts["loss"] = gr.HTML(elem_id="run-sentence")
-            with gr.Column(elem_classes="card"), words.fold("ui.runs.results"):
-                parts["results"] = gr.HTML(elem_id="run-results")
-            with gr.Column(elem_classes="card"), words.fold("ui.runs.settings"):
-                parts["settings"] = gr.HTML(elem_id="run-settings")
-            with words.make(gr.Accordion, label="ui.runs.choices", open=False, elem_classes="card"):
-                parts["choices"] = gr.HTML(elem_id="run-choices")
-            with words.make(gr.Accordion, label="ui.log.title", open=False, elem_classes="card"):
-                parts["log"] = gr.HTML(elem_id="run-log")
-        with gr.Column(scale=4, min_width=300):
-            with gr.Column(elem_classes="card"), words.fold("ui.runs.label"):
-                name = words.make(
-                    gr.Textbox, label="ui.runs.name", info="ui.runs.name_help", max_lines=1, elem_id="run-name"
+                words.heading("ui.runs.title")
+                with gr.Row(elem_id="undo-row", elem_classes="told-row", visible=False) as self.undo_row:
+                    self.undone = gr.HTML(elem_id="undone")
+                    self.undo = words.button("ui.runs.undo", size="sm", scale=0, min_width=110, elem_id="undo")
+                with gr.Row(elem_classes="filters"):
+                    self.query = words.make(
+                        gr.Textbox, label="ui.runs.query", max_lines=1, scale=3, min_width=220, elem_id="runs-query"
+                    )
+                    self.state = words.make(
+                        gr.Dropdown,
+                        label="ui.runs.state",
+                        choices={
+                            name: f"ui.runs.states.{name}" if name in ("all", "alive") else f"state.{name}"
+                            for name in runs_views.STATES
+                        },
+                        value=runs_views.STATES[0],
+                        scale=1,
+                        min_width=160,
+                        elem_id="runs-state",
+                    )
+                self.table = gr.HTML(elem_id="runs-table", js_on_load=_ASK)
+                self.sentence = gr.HTML(elem_id="runs-sentence")
+            with gr.Column(elem_classes=["card", "away"], elem_id="overlay-card") as self.overlay_card:
+                with words.head("ui.runs.overlay_title"):
+                    self.forget = words.button("ui.runs.forget", size="sm", min_width=96)
+                self.kind = words.pick(
+                    "ui.runs.kind",
+                    {name: f"ui.series.{name}" for name in (TRAIN, VALIDATION)},
+                    value=TRAIN,
+                    elem_id="overlay-kind",
                 )
-                note = words.make(gr.Textbox, label="ui.runs.note", lines=3, max_lines=8, elem_id="run-note")
-                save = words.make(gr.Button, text="ui.runs.save", size="sm", elem_id="run-save")
-                published = words.make(
-                    gr.Checkbox, label="ui.runs.publish", info="ui.runs.publish_help", elem_id="run-published"
-                )
-            with gr.Column(elem_classes="card"), words.fold("ui.runs.rests_on"):
-                parts["rests"] = gr.HTML(elem_id="run-rests")
-            with gr.Column(elem_classes="card"), words.fold("ui.runs.disk"):
-                parts["disk"] = gr.HTML(elem_id="run-disk")
-                parts["spare"] = gr.HTML(elem_id="run-spare")
-                clean = words.make(gr.Button, text="ui.runs.clean", size="sm", elem_id="run-clean")
-                with gr.Row(elem_classes="told-row", visible=False) as sure:
-                    words.make(gr.HTML, text="ui.runs.clean_sure", frame="<p>{}</p>")
-                    clean_now = words.make(gr.Button, text="ui.runs.clean_now", size="sm", scale=0, min_width=96)
-                    clean_not = words.make(gr.Button, text="ui.runs.clean_not", size="sm", scale=0, min_width=96)
-    return Page(
-        back,
-        compare,
-        export,
-        train,
-        resume,
-        clone,
-        delete,
-        chart,
-        name,
-        note,
-        save,
-        published,
-        clean,
-        sure,
-        clean_now,
-        clean_not,
-        form,
-    )
+                self.overlay = line_plot(words, "overlay", overlay_views.frame([]), overlay_views.COLOURS)
+                self.legend = gr.HTML(elem_id="overlay-legend")
+                self.overlay_sentence = gr.HTML(elem_id="overlay-sentence")
+                words.section("ui.runs.differences")
+                self.differences = gr.HTML(elem_id="differences")
+            with words.make(gr.Accordion, label="ui.runs.trash", open=False, elem_classes="card", elem_id="trash-card"):
+                self.trash = gr.HTML(elem_id="trash", js_on_load=_ASK)
+                self.empty = words.button("ui.runs.empty_trash", size="sm", elem_id="empty-trash")
+                with gr.Row(elem_classes="told-row", visible=False) as self.empty_sure:
+                    self.empty_question = gr.HTML(elem_id="empty-sure")
+                    self.empty_now = words.button("ui.runs.empty_now", size="sm", scale=0, min_width=140)
+                    self.empty_not = words.button("ui.runs.empty_not", size="sm", scale=0, min_width=96)
+        with gr.Column(elem_id="run-page", elem_classes="away") as self.page_column:
+            self.page = RunPage(words)
+        self.saved_query = browser_state({}, "restyle-runs")
+        """What of the runs this browser shows, as `RunsQuery` reads it."""
+        self.session = gr.State(None)
+        """What this session has on the screen (`RunsSession`)."""
+        self.timer = gr.Timer(EVERY, active=False)
+        self.outputs = [*components(self), *self.sweeps.outputs, *self.page.outputs]
+
+    def updates(self, query: RunsQuery, kind: str, session: RunsSession | None) -> dict[Any, Any]:
+        """Return what has changed since the `session` was drawn (None for all of it); empty without news."""
+        before = session or RunsSession()
+        summaries = history.all_summaries()
+        now = query.among({run.id for run in summaries})
+        is_open = next((run for run in summaries if run.id == now.open), None)
+        updates = self.page.render(is_open) if is_open else self._render_list(summaries, now, kind, before)
+        updates[self.list] = column_visibility(is_open is None)
+        updates[self.page_column] = column_visibility(is_open is not None)
+        known = {part._id: _known(value) for part, value in updates.items()}
+        fresh = {
+            part: value.value if isinstance(value, StampedChart) else value
+            for part, value in updates.items()
+            if before.known.get(part._id) != known[part._id]
+        }
+        if now != before.query:
+            fresh[self.saved_query] = vars(now)
+        if fresh:
+            fresh[self.session] = replace(before, known=before.known | known, query=now)
+        return fresh
+
+    def _render_list(
+        self, summaries: list[Summary], query: RunsQuery, kind: str, before: RunsSession
+    ) -> dict[Any, Any]:
+        language = self.language
+        matching = runs_views.listed(summaries, query)
+        deleted = trash.deleted_runs()
+        undone = next((run for run in deleted if run.id == before.deleted), None)
+        updates: dict[Any, Any] = {
+            self.table: runs_views.table(summaries, query, language, time.time(), before.ticked_at),
+            self.sentence: runs_views.sentence(summaries, matching, language),
+            self.trash: runs_views.trash(deleted, language),
+            self.undone: runs_views.undo(undone.name if undone else None, language),
+        }
+        by_id = {run.id: run for run in summaries}
+        chosen = [by_id[run_id] for run_id in query.chosen]
+        updates |= {
+            self.undo_row: gr.update(visible=undone is not None),
+            self.overlay_card: column_visibility(len(chosen) > 1, "card"),
+            self.empty: gr.update(visible=bool(deleted)),
+            **({} if deleted else {self.empty_sure: gr.update(visible=False)}),
+            **self.sweeps.render(query.sweep, set(by_id)),
+        }
+        if len(chosen) > 1:
+            laid = [_laid(letter, run) for letter, run in zip(LETTERS, chosen, strict=False)]
+            configs = [run.config for run in laid]
+            differing = run_metadata.differing([config for config in configs if config]) if all(configs) else {}
+            differing.pop("name", None)
+            updates[self.legend] = overlay_views.legend(laid, kind, language)
+            updates[self.overlay_sentence] = f'<p class="caption">{overlay_views.sentence(laid, kind, language)}</p>'
+            updates[self.differences] = overlay_views.differences(laid, differing, language)
+            stamp = (kind, tuple((run.letter, run.name, run.curve.ends) for run in laid))
+            updates[self.overlay] = StampedChart(overlay_views.frame(laid, kind), stamp)
+        return updates
+
+    def connect(self, item: gr.Tab, tabs: gr.Tabs) -> None:
+        """Connect the events that stay on the tab."""
+        language = self.language
+        looked = [self.saved_query, self.kind, self.session]
+
+        def show(
+            query: RunsQuery, kind: str, session: RunsSession | None, changes: dict[Any, Any] | None = None
+        ) -> dict[Any, Any]:
+            """Return what shows the runs that a query selects, with the `changes` that go with it."""
+            return {self.saved_query: vars(query)} | self.updates(query, kind, session) | (changes or {})
+
+        def act(*events: Any, more: Sequence[Any] = (), also: Sequence[Any] = (), mode: Any = "always_last") -> Any:
+            """Connect a handler of (query, kind, session, values of `more`) that changes the tab, and `also` these."""
+
+            def connected(handler: Callable[..., Any]) -> Any:
+                def handled(stored: Any, kind: str, session: RunsSession | None, *rest: Any) -> Any:
+                    return handler(current_query(stored, session), kind, session, *rest)
+
+                inputs, outputs = [*looked, *more], [*self.outputs, *also]
+                return gr.on(list(events), handled, inputs, outputs, trigger_mode=mode)
+
+            return connected
+
+        def find_news(request: gr.Request, stored: Any, kind: str, session: RunsSession | None) -> int | None:
+            return time.time_ns() if self.updates(current_query(stored, session), kind, session) else None
+
+        @view(self.session)
+        def show_news(stored: Any, kind: str, session: RunsSession | None) -> Any:
+            return self.updates(current_query(stored, session), kind, session) or gr.skip()
+
+        def arrive(stored: Any, kind: str, session: RunsSession | None) -> Any:
+            query = current_query(stored, session)
+            changes = {self.query: query.query, self.state: query.state, self.timer: gr.Timer(active=True)}
+            return show(query, kind, None, changes)
+
+        def pressed(stored: Any, kind: str, session: RunsSession | None, event: gr.EventData) -> Any:
+            data = event._data if isinstance(event._data, dict) else {}
+            return in_list(stored, kind, session, str(data.get("do")), data)
+
+        def in_list(stored: Any, kind: str, session: RunsSession | None, do: str, data: dict[str, Any]) -> Any:
+            query, run_id = current_query(stored, session), str(data.get("run", ""))
+            if do == "restore":
+                name = metadata.name_of(trash.restore(run_id))
+                gr.Info(text("ui.runs.restored", language, name=name), title=text("ui.runs.title", language))
+            if do == "sort":
+                query = query.sorted_by(str(data.get("sort")))
+            elif do == "more":
+                query = replace(query, most=query.most + MOST_ROWS)
+            elif do == "open":
+                query = replace(query, open=runs.find(run_id).id)
+            elif do == "choose":
+                session, at = session or RunsSession(), _number(data.get("at"))
+                if at < session.ticked_at:  # a later one has overtaken it on the way, and told these boxes too
+                    return gr.skip()
+                session = replace(session, ticked_at=at)
+                query = query.choosing(_ids(data.get("boxes")), _ids(data.get("ticked")))
+                if len(query.chosen) > MOST_CHOSEN:
+                    warn(RunError("ui.too_many", most=MOST_CHOSEN).message, language)
+                    query = replace(query, chosen=query.chosen[:MOST_CHOSEN])
+            return show(query, kind, session)
+
+        self.table.click(pressed, looked, self.outputs, trigger_mode="multiple")  # two boxes, quickly
+        self.trash.click(pressed, looked, self.outputs)
+
+        @act(self.query.change, more=[self.query])  # also what is pasted
+        def search(query: RunsQuery, kind: str, session: RunsSession | None, words: str) -> Any:
+            return show(replace(query, query=words or "", most=MOST_ROWS), kind, session)
+
+        @act(self.state.input, more=[self.state])
+        def narrow(query: RunsQuery, kind: str, session: RunsSession | None, state: str) -> Any:
+            return show(replace(query, state=state, most=MOST_ROWS), kind, session)
+
+        @act(self.kind.input)
+        def draw(query: RunsQuery, kind: str, session: RunsSession | None) -> Any:
+            return show(query, kind, session)
+
+        @act(self.forget.click)
+        def forget(query: RunsQuery, kind: str, session: RunsSession | None) -> Any:
+            return show(replace(query, chosen=()), kind, session)
+
+        @act(self.undo.click)
+        def undo(query: RunsQuery, kind: str, session: RunsSession | None) -> Any:
+            if session and session.deleted:
+                trash.restore(session.deleted)
+                query = replace(query, open=session.deleted)  # its page was shown
+            return show(query, kind, replace(session or RunsSession(), deleted=None))
+
+        @act(self.empty.click)
+        def ask_empty(query: RunsQuery, kind: str, session: RunsSession | None) -> Any:
+            deleted = trash.deleted_runs()
+            words = text(
+                "ui.runs.empty_sure", language, count=len(deleted), size=size(sum(run.bytes for run in deleted))
+            )
+            return {self.empty_sure: gr.update(visible=True), self.empty_question: f"<p>{words}</p>"}
+
+        @act(self.empty_now.click)
+        def empty(query: RunsQuery, kind: str, session: RunsSession | None) -> Any:
+            trash.empty()
+            return show(query, kind, session, {self.empty_sure: gr.update(visible=False)})
+
+        self.empty_not.click(lambda: gr.update(visible=False), None, self.empty_sure)
+        self.page.connect(act, show)
+        self.page.sweep_form.connect(act, show, self.sweeps.card)
+        self.sweeps.connect(act, show)
+        self.sweeps.table.click(pressed, looked, self.outputs)
+
+        def watch(event: gr.SelectData) -> Any:
+            """Look at the runs only while the tab is on the screen."""
+            return gr.Timer(active=event.value == text("ui.tabs.runs", language))
+
+        item.select(arrive, looked, self.outputs)
+        tabs.select(watch, None, self.timer, trigger_mode="multiple")
+        polling.poll([self.timer.tick], polling.Watch(find_news, looked, show_news, looked, self.outputs))
+
+
+def column_visibility(visible: bool, *classes: str) -> dict[str, Any]:
+    """Return what shows or hides a column by its classes. It stays in the page: a chart that is taken out while it is
+    being drawn fails in the browser.
+    """
+    return gr.update(elem_classes=[*classes] if visible else [*classes, "away"])
+
+
+def _known(value: Any) -> Any:
+    """Return what a component's value or update is compared by."""
+    return value.stamp if isinstance(value, StampedChart) else hash(value) if isinstance(value, str) else repr(value)
+
+
+def _laid(letter: str, summary: Summary) -> Laid:
+    run = Run(runs.folder() / summary.id)
+    config: RunConfig | None = None
+    with contextlib.suppress(OSError, ConfigError, UnicodeDecodeError):  # damaged: its curve may still be there
+        config = run.started_config()
+    name = f"{summary.name} · {views.day_and_time(summary.created)}"
+    return Laid(letter, name, run_reader.refreshed(run.id).curve(), config)
+
+
+def _ids(value: Any) -> list[str]:
+    """Return the ids that a browser has sent, whatever it has sent."""
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
+def _number(value: Any) -> float:
+    """Return the number that a browser has sent, whatever it has sent."""
+    return float(value) if isinstance(value, int | float) else 0.0

@@ -8,22 +8,20 @@ import gradio as gr
 from studio.errors import ExportError
 from studio.i18n import text
 from studio.ui import export_views, serving
-from studio.ui.failures import show_errors
-from studio.ui.tabs.compare import COPY
+from studio.ui.compare_views import COPY
+from studio.ui.views import hint
 from studio.ui.words import Words
 
 PORT = 8000
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 class ServingCard:
     """The switch, and what serves."""
 
     def __init__(self, words: Words):
-        """Build the card inside the current Blocks."""
         self.language = words.language
         with gr.Column(elem_classes="card", elem_id="serving"), words.fold("ui.serve.title"):
-            words.make(gr.HTML, text="ui.serve.about", frame="<p>{}</p>")
+            words.paragraph("ui.serve.about")
             with gr.Row(elem_classes="export-form"):
                 self.port = words.make(
                     gr.Number,
@@ -35,8 +33,8 @@ class ServingCard:
                     elem_id="serving-port",
                 )
             with gr.Row(elem_classes="actions"):
-                self.start = words.make(gr.Button, text="ui.serve.start", min_width=140, elem_id="serving-start")
-                self.stop = words.make(gr.Button, text="ui.serve.stop", interactive=False, min_width=96)
+                self.start = words.button("ui.serve.start", min_width=140, elem_id="serving-start")
+                self.stop = words.button("ui.serve.stop", interactive=False, min_width=96)
             self.state = gr.HTML(elem_id="serving-state", js_on_load=COPY)
 
     @property
@@ -52,21 +50,19 @@ class ServingCard:
     def connect(self, run: gr.Dropdown, item: gr.Tab) -> None:
         """Connect the buttons; `run` is the chosen one, `item` the tab."""
 
-        @show_errors(self.language)
         def start_serving(run_id: str | None, port: float | None) -> list[Any]:
             if not run_id:
                 raise ExportError("ui.no_run_to_export")
             serving.start(run_id, int(port or 0))
             return self.render()
 
-        @show_errors(self.language)
         def stop_serving() -> list[Any]:
             serving.stop()
             return self.render()
 
-        item.select(show_errors(self.language)(self.render), None, self.outputs, **QUIET)
-        self.start.click(start_serving, [run, self.port], self.outputs, concurrency_limit=1, **QUIET)
-        self.stop.click(stop_serving, None, self.outputs, **QUIET)
+        item.select(self.render, None, self.outputs)
+        self.start.click(start_serving, [run, self.port], self.outputs, concurrency_limit=1)
+        self.stop.click(stop_serving, None, self.outputs)
 
 
 def state(server: Any, language: str) -> str:
@@ -74,7 +70,7 @@ def state(server: Any, language: str) -> str:
     from studio.serve import vllm
 
     if server is None:
-        return f'<p class="hint">{html.escape(text("ui.serve.off", language))}</p>'
+        return hint("ui.serve.off", language)
     models = server.engine.catalogue
     names = ", ".join(f"<code>{html.escape(name)}</code>" for name in models.listed)
     return "".join(

@@ -9,12 +9,9 @@ from studio import runs
 from studio.errors import RunError
 from studio.i18n import message
 from studio.runs import Action, checkpoints
-from studio.ui.failures import show_errors
 from studio.ui.following import Following, follow
 from studio.ui.views import paragraph
 from studio.ui.words import Words
-
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 class StoppingCard:
@@ -23,16 +20,16 @@ class StoppingCard:
     def __init__(self, words: Words):
         """Build the button; `build_question` builds the rest below it."""
         self.language = words.language
-        self.stop = words.make(gr.Button, text="ui.train.stop", visible=False, min_width=96)
+        self.stop = words.button("ui.train.stop", visible=False, min_width=96)
 
     def build_question(self, words: Words) -> None:
         """Build the question with its answers, not yet visible."""
         with gr.Row(visible=False, elem_id="ending", elem_classes="jumps") as self.row:
             self.question = gr.HTML()
-            self.keep = words.make(gr.Button, text="ui.train.ending.keep", size="sm")
-            self.discard = words.make(gr.Button, text="ui.train.ending.discard", size="sm")
-            self.sure = words.make(gr.Button, text="ui.train.ending.sure", variant="stop", size="sm")
-            self.back = words.make(gr.Button, text="ui.train.ending.back", size="sm")
+            self.keep = words.button("ui.train.ending.keep", size="sm")
+            self.discard = words.button("ui.train.ending.discard", size="sm")
+            self.sure = words.button("ui.train.ending.sure", variant="stop", size="sm")
+            self.back = words.button("ui.train.ending.back", size="sm")
         self.about = gr.State(None)  # the id of the run that the question is about
 
     @property
@@ -74,17 +71,16 @@ class StoppingCard:
             return answered
 
         questions = [self.about, self.row, self.question, self.keep, self.discard, self.sure]
-        self.stop.click(ask(discards=False), followed[0], questions, **QUIET)
-        self.discard.click(ask(discards=True), followed[0], questions, **QUIET)
-        self.back.click(lambda: gr.update(visible=False), None, self.row, **QUIET)
-        self.keep.click(answer("stop"), [self.about, *followed], run_outputs, **QUIET)
-        self.sure.click(answer("cancel"), [self.about, *followed], run_outputs, **QUIET)
+        self.stop.click(ask(discards=False), followed[0], questions)
+        self.discard.click(ask(discards=True), followed[0], questions)
+        self.back.click(lambda: gr.update(visible=False), None, self.row)
+        self.keep.click(answer("stop"), [self.about, *followed], run_outputs)
+        self.sure.click(answer("cancel"), [self.about, *followed], run_outputs)
 
 
 def request(action: Action, language: str, show_run: Callable[..., dict[Any, Any]]) -> Callable[..., dict[Any, Any]]:
     """Return the handler that asks `action` of the followed run."""
 
-    @show_errors(language)
     def handler(following: Following, *looks: Any) -> dict[Any, Any]:
         if not following.alive or following.run_id is None:
             raise RunError("ui.nothing_to_stop")

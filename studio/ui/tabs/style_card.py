@@ -9,21 +9,19 @@ from typing import Any
 import gradio as gr
 
 from studio import runs
-from studio.errors import CompareError, RunError, StudioError
+from studio.errors import CompareError, StudioError
 from studio.journal import Journal
 from studio.style import style_store, votes
 from studio.style.report import StyleReport
 from studio.style.request import StyleProgress, StyleRequest
 from studio.ui import jobs, polling, style_views
-from studio.ui.failures import box, show_errors
-from studio.ui.frame import Frame
-from studio.ui.page import view
+from studio.ui.failures import box
+from studio.ui.page import components, view
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.tabs.compare_events import after, column_at, settings_of
 from studio.ui.words import Words
 
 KIND = "style"
-_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _COPY = (
     "() => { navigator.clipboard.writeText(document.querySelector('#style-prompt')?.textContent ?? ''); return []; }"
 )
@@ -33,33 +31,28 @@ class StyleCard:
     """Measures the style of the adapter that the head of the tab names."""
 
     def __init__(self, words: Words):
-        """Build the card inside the current Blocks."""
         self.language = words.language
         with gr.Column(elem_classes="card", elem_id="style-card"):
             words.heading("ui.style.title")
-            words.make(gr.HTML, text="ui.style.about", frame="<p>{}</p>")
+            words.paragraph("ui.style.about")
             with gr.Row(elem_classes="ask"):
-                self.curve = words.make(
-                    gr.Checkbox, label="ui.style.curve", info="ui.style.curve_help", value=False, scale=2
-                )
-                self.go = words.make(
-                    gr.Button, text="ui.style.go", variant="primary", min_width=160, elem_id="style-go"
-                )
-                self.stop = words.make(gr.Button, text="ui.score.stop", interactive=False, min_width=90, scale=0)
+                self.curve = words.make(gr.Checkbox, label="ui.style.curve", value=False, scale=2)
+                self.go = words.button("ui.style.go", variant="primary", min_width=160, elem_id="style-go")
+                self.stop = words.button("ui.score.stop", interactive=False, min_width=90, scale=0)
             self.progress = gr.HTML(elem_id="style-progress")
-            self.report = words.make(gr.HTML, text="ui.style.empty", frame='<p class="empty">{}</p>', elem_id="style")
+            self.report = words.empty("ui.style.empty", elem_id="style")
             with gr.Row(elem_classes="jumps"):
                 self.use = gr.Button(visible=False, size="sm", min_width=160)
-                self.copy = words.make(gr.Button, text="ui.style.copy", visible=False, size="sm", min_width=160)
+                self.copy = words.button("ui.style.copy", visible=False, size="sm", min_width=160)
         self.report_state = gr.State(None)
-        self.outputs = [self.go, self.stop, self.progress, self.report, self.use, self.copy, self.report_state]
+        self.outputs = components(self)
 
     def render(self, run_id: str | None, checkpoint: str | None, strength: float | None) -> dict[Any, Any]:
         """Return what shows the newest report of a column of a run, and whether the run is measured now."""
         return {**self._show(run_id, checkpoint, strength), **self._buttons(run_id), self.progress: ""}
 
     def _show(self, run_id: str | None, checkpoint: str | None, strength: float | None) -> dict[Any, Any]:
-        run, column = _run(run_id), column_at(checkpoint, strength)
+        run, column = runs.try_find(run_id), column_at(checkpoint, strength)
         report = style_store.measured_at(run, column) if run else None
         if run and report:
             report = votes.with_current_votes(run, report)
@@ -90,13 +83,12 @@ class StyleCard:
         def use(report: StyleReport | None) -> Any:
             return 100 * report.curve.recommended if report and report.curve else gr.skip()
 
-        self.use.click(use, self.report_state, slider, **_QUIET)
+        self.use.click(use, self.report_state, slider)
 
-    def connect(self, head: CompareTab, frame: Frame) -> polling.Watch:
+    def connect(self, head: CompareTab) -> polling.Watch:
         """Connect the events; returns how to look for what other pages have measured."""
-        language = frame.language
+        language = self.language
 
-        @show_errors(language)
         def measure(curve: bool, *settings: Any) -> Iterator[dict[Any, Any]]:
             from studio import gpu
 
@@ -115,10 +107,6 @@ class StyleCard:
                 return
             yield self.render(run_id, checkpoint, strength)
 
-        def stop(run_id: str | None) -> None:
-            if run_id:
-                jobs.stop(run_id, KIND)
-
         def find(request: gr.Request, run_id: str | None, *at: Any) -> str:
             return f"{run_id} {at} {_stamp(run_id)} {bool(run_id) and jobs.busy(run_id, KIND)}"
 
@@ -126,32 +114,17 @@ class StyleCard:
         def show(run_id: str | None, checkpoint: str | None, strength: float | None) -> Any:
             return {**self._buttons(run_id), **self._show(run_id, checkpoint, strength)}
 
-        measured = self.go.click(measure, [self.curve, *head.settings], self.outputs, concurrency_limit=None, **_QUIET)
-        self.stop.click(stop, head.run, None, concurrency_limit=None, **_QUIET)
+        measured = self.go.click(measure, [self.curve, *head.settings], self.outputs)
+        self.stop.click(jobs.stopper(KIND), head.run, None, concurrency_limit=None)
         self.connect_strength(head.strength)
         self.copy.click(None, None, None, js=_COPY)
-        render, last = show_errors(language)(self.render), {"trigger_mode": "always_last"}
         at = [head.run, head.checkpoint, head.strength]
-        head.run.change(render, at, self.outputs, cancels=[measured], **_QUIET, **last)
-        gr.on(
-            [head.checkpoint.change, head.strength.change],
-            show_errors(language)(show),
-            at,
-            self.outputs,
-            **_QUIET,
-            **last,
-        )
+        head.run.change(self.render, at, self.outputs, cancels=[measured])
+        gr.on([head.checkpoint.change, head.strength.change], show, at, self.outputs)
         return polling.Watch(find, at, show, at, self.outputs)
-
-
-def _run(run_id: str | None) -> runs.Run | None:
-    try:
-        return runs.find(run_id) if run_id else None
-    except RunError:  # its folder was taken away
-        return None
 
 
 def _stamp(run_id: str | None) -> Any:
     """Return what changes with every report and every vote."""
-    run = _run(run_id)
+    run = runs.try_find(run_id)
     return run and (style_store.stamp(run), Journal(run.path / "compare" / "votes.jsonl").stamp)

@@ -14,12 +14,12 @@ from studio.errors import StudioError
 from studio.i18n import Message, message, text
 from studio.train.suggest import Advice
 from studio.ui import recipe_views, scanning, views
-from studio.ui.failures import box, message_of, show_errors
+from studio.ui.failures import box, message_of
 from studio.ui.frame import Frame
-from studio.ui.page import view
+from studio.ui.page import components, view
 from studio.ui.words import Words
 
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
+_SLOT = scanning.Slot("suggest")
 
 
 @dataclass(frozen=True)
@@ -35,30 +35,26 @@ class SuggestCard:
     """The head of the recipe with the button, and the list under it."""
 
     def __init__(self, words: Words):
-        """Build the card inside the current Blocks."""
         self.language = words.language
-        with gr.Row(elem_classes="card-head", equal_height=True):
-            words.heading("ui.recipe.title")
-            with gr.Row(elem_classes="stepper"):
-                self.ask = words.make(gr.Button, text="ui.suggest.ask", size="sm", min_width=96, elem_id="suggest")
-                self.cancel = words.make(gr.Button, text="ui.before.cancel", size="sm", min_width=96, visible=False)
+        with words.head("ui.recipe.title"):
+            self.ask = words.button("ui.suggest.ask", size="sm", min_width=96, elem_id="suggest")
+            self.cancel = words.button("ui.before.cancel", size="sm", min_width=96, visible=False)
         with gr.Column(elem_classes="inner", elem_id="suggestions", visible=False) as self.panel:
             self.status = gr.HTML(elem_id="suggest-said")
             self.chosen = words.make(
                 gr.CheckboxGroup, label="ui.suggest.list", info="ui.suggest.help", choices=[], elem_id="suggested"
             )
             with gr.Row(elem_classes="jumps"):
-                self.apply = words.make(gr.Button, text="ui.suggest.apply", size="sm", min_width=120)
-                self.undo = words.make(gr.Button, text="ui.suggest.undo", size="sm", min_width=96, visible=False)
-                self.close = words.make(gr.Button, text="ui.suggest.close", size="sm", min_width=96)
+                self.apply = words.button("ui.suggest.apply", size="sm", min_width=120)
+                self.undo = words.button("ui.suggest.undo", size="sm", min_width=96, visible=False)
+                self.close = words.button("ui.suggest.close", size="sm", min_width=96)
         self.advice = gr.State(None)
         """The advice, or a message in its place; None while the list is closed."""
         self.config_of_advice = gr.State(None)
         """The settings that the advice is about; None when they could not be read."""
         self.before = gr.State(None)
         """The settings before the suggestions were applied; None when they were not."""
-        parts = [self.panel, self.status, self.chosen, self.apply, self.undo, self.close]
-        self.outputs = [self.ask, self.cancel, *parts, self.advice, self.config_of_advice, self.before]
+        self.outputs = components(self)
 
     def render(self, advice: Advice | Message, unwanted: Collection[str]) -> dict[Any, Any]:
         """Return what shows the suggestions, ticked but for the `unwanted` paths, or the message in their place."""
@@ -92,7 +88,6 @@ class SuggestCard:
         reading = text("ui.suggest.reading", language)
 
         @view(self.advice, self.config_of_advice, self.before)
-        @show_errors(language)
         def ask(request: gr.Request, base: RunConfig, *values: Any) -> Iterator[dict[Any, Any]]:
             yield {
                 self.panel: gr.update(visible=True),
@@ -105,7 +100,6 @@ class SuggestCard:
             yield from search(values, base, (), request, unlike=None, fetch=True)
 
         @view(self.advice, self.config_of_advice, self.before)
-        @show_errors(language)
         def apply_first(request: gr.Request, base: RunConfig, *values: Any) -> Iterator[dict[Any, Any]]:
             for updates in search(values, base, (), request, unlike=None, fetch=False):
                 yield updates
@@ -114,7 +108,6 @@ class SuggestCard:
                 yield apply(request, advice, list(advice.settings()), base, *values)
 
         @view(self.advice, self.config_of_advice, self.before)
-        @show_errors(language)
         def keep_up(
             request: gr.Request,
             advice: Advice | Message | None,
@@ -125,7 +118,7 @@ class SuggestCard:
             *values: Any,
         ) -> Iterator[dict[Any, Any]]:
             """Ask again for the form as it is now, while suggestions are looked for or shown; not once applied."""
-            running = scanning.subject(_session(request))
+            running = scanning.subject(_SLOT.of(request))
             if running is None and (advice is None or before is not None):
                 yield {self.status: gr.skip()}
                 return
@@ -146,7 +139,7 @@ class SuggestCard:
 
             Rows of the Hub that are not here are only got with `fetch`.
             """
-            session = _session(request)
+            session = _SLOT.of(request)
             try:
                 config = form.read(values, base)
             except StudioError as error:
@@ -168,11 +161,10 @@ class SuggestCard:
                 advice = work.result if work.error is None else message_of(work.error)
                 yield {**self._busy(False), **self.render(advice, unwanted), self.config_of_advice: config}
 
-        @show_errors(language)
         def apply(request: gr.Request, advice: Any, chosen: list[str], base: RunConfig, *values: Any) -> dict[Any, Any]:
             if not isinstance(advice, Advice):
                 return {self.status: gr.skip()}
-            scanning.drop(_session(request))  # what is looked for by itself would take the place of what is applied
+            scanning.drop(_SLOT.of(request))  # what is looked for by itself would take the place of what is applied
             before = form.read(values, base)
             config = before.with_settings(advice.settings(chosen))
             return {
@@ -186,29 +178,25 @@ class SuggestCard:
                 self.undo: gr.update(visible=True),
             }
 
-        @show_errors(language)
         def undo(advice: Any, before: RunConfig | None) -> dict[Any, Any]:
             if not isinstance(advice, Advice) or before is None:
                 return {self.status: gr.skip()}
             return {**fill(before), **self.render(advice, ()), self.before: None, self.undo: gr.update(visible=False)}
 
-        def cancel(request: gr.Request) -> None:
-            scanning.cancel(_session(request))
-
         def close(request: gr.Request) -> dict[Any, Any]:
-            scanning.drop(_session(request))
+            scanning.drop(_SLOT.of(request))
             return {**self._busy(False), **self._closed()}
 
         listed = [self.advice, self.config_of_advice, self.before, self.chosen, frame.base, *form.components]
-        self.ask.click(ask, frame.config_inputs, self.outputs, **QUIET)
-        changed.then(keep_up, listed, self.outputs, trigger_mode="multiple", **QUIET)
-        self.cancel.click(cancel, None, None, **QUIET)
+        self.ask.click(ask, frame.config_inputs, self.outputs)
+        changed.then(keep_up, listed, self.outputs, trigger_mode="multiple")
+        self.cancel.click(_SLOT.cancel, None, None)
         whole = [*filled, *self.outputs]
         inputs = [self.advice, self.chosen, frame.base, *form.components]
-        self.apply.click(apply, inputs, whole, **QUIET)
-        self.undo.click(undo, [self.advice, self.before], whole, **QUIET)
-        own.change(apply_first, frame.config_inputs, whole, **QUIET)
-        self.close.click(close, None, self.outputs, **QUIET)
+        self.apply.click(apply, inputs, whole)
+        self.undo.click(undo, [self.advice, self.before], whole)
+        own.change(apply_first, frame.config_inputs, whole)
+        self.close.click(close, None, self.outputs)
 
 
 def _suggest(config: RunConfig, fetch: bool, on_progress: scanning.OnProgress) -> Advice | Message:
@@ -219,7 +207,3 @@ def _suggest(config: RunConfig, fetch: bool, on_progress: scanning.OnProgress) -
     if not (fetch or source.is_local(config.data)):
         return message("ui.before.no_data")
     return suggest.suggest(config, gpu.thread().free_memory(), on_progress)
-
-
-def _session(request: gr.Request) -> str:
-    return f"{request.session_hash} suggest"

@@ -1,18 +1,20 @@
 """Try several settings: on the page of a run, the settings to vary and what the sweep will take."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 import gradio as gr
 
+from studio import runs
 from studio.config import RunConfig
 from studio.errors import ConfigError
-from studio.sweep import axes, plan
+from studio.sweep import axes, directory, drive, plan
 from studio.sweep.forecast import Forecast
 from studio.sweep.plan import SweepPlan
 from studio.ui import sweep_views
+from studio.ui.runs_views import RunsQuery, RunsSession
 from studio.ui.words import Words
 
 ROWS = 3
@@ -20,81 +22,82 @@ ROWS = 3
 _RULES: tuple[plan.Prune, ...] = get_args(plan.Prune)
 
 
-@dataclass(frozen=True)
 class SweepForm:
     """The card's components."""
 
-    settings: tuple[gr.Dropdown, ...]
-    values: tuple[gr.Textbox, ...]
-    by: gr.Radio
-    prune: gr.Radio
-    trials: gr.Textbox
-    check: gr.Button
-    start: gr.Button
-    estimate: gr.HTML
+    def __init__(self, words: Words):
+        self.language = words.language
+        with words.make(gr.Accordion, label="ui.sweep.form", open=False, elem_classes="card", elem_id="sweep-form"):
+            words.hint("ui.sweep.form_help")
+            self.settings, self.values = [], []
+            for at in range(ROWS):
+                with gr.Row():
+                    self.settings.append(
+                        words.make(
+                            gr.Dropdown,
+                            label="ui.sweep.setting",
+                            choices=sweep_views.offered(words.language),
+                            value=("train.learning_rate", "lora.r", None)[at],
+                            min_width=220,
+                            elem_id=f"sweep-setting-{at}",
+                        )
+                    )
+                    self.values.append(
+                        words.make(
+                            gr.Textbox,
+                            label="ui.sweep.values",
+                            max_lines=1,
+                            max_length=2000,
+                            min_width=220,
+                            elem_id=f"sweep-values-{at}",
+                        )
+                    )
+            with gr.Row():
+                self.by = words.make(
+                    gr.Radio,
+                    label="ui.sweep.by",
+                    choices={"": "ui.sweep.auto", "loss": "ui.sweep.value.loss", "style": "ui.sweep.value.style"},
+                    value="",
+                    elem_id="sweep-by",
+                )
+                self.prune = words.make(
+                    gr.Radio,
+                    label="ui.sweep.prune",
+                    choices={name: f"ui.sweep.rule.{name}" for name in _RULES},
+                    value=_RULES[0],
+                    elem_id="sweep-prune",
+                )
+                self.trials = words.make(
+                    gr.Textbox, label="ui.sweep.trials", max_lines=1, max_length=6, elem_id="sweep-trials"
+                )
+            self.estimate = gr.HTML(elem_id="sweep-told")
+            with gr.Row(elem_classes="actions"):
+                self.check = words.button("ui.sweep.check", min_width=150, elem_id="sweep-check")
+                self.start = words.button("ui.sweep.start", min_width=150, elem_id="sweep-start")
 
     @property
     def inputs(self) -> list[Any]:
         """What `read` takes after the base."""
         return [*self.settings, *self.values, self.by, self.prune, self.trials]
 
+    def connect(
+        self, act: Callable[..., Callable[[Any], Any]], show: Callable[..., dict[Any, Any]], card: gr.Accordion
+    ) -> None:
+        """Connect the buttons; the first parameters are those of `RunPage.connect`, `card` shows what has begun."""
 
-def build(words: Words) -> SweepForm:
-    """Build the card inside the current Blocks."""
-    with words.make(gr.Accordion, label="ui.sweep.form", open=False, elem_classes="card", elem_id="sweep-form"):
-        words.make(gr.HTML, text="ui.sweep.form_help", frame='<p class="hint">{}</p>')
-        settings, values = [], []
-        for at in range(ROWS):
-            with gr.Row():
-                settings.append(
-                    words.make(
-                        gr.Dropdown,
-                        label="ui.sweep.setting",
-                        choices=sweep_views.offered(words.language),
-                        value=("train.learning_rate", "lora.r", None)[at],
-                        min_width=220,
-                        elem_id=f"sweep-setting-{at}",
-                    )
-                )
-                values.append(
-                    words.make(
-                        gr.Textbox,
-                        label="ui.sweep.values",
-                        placeholder="ui.sweep.values_hint",
-                        max_lines=1,
-                        max_length=2000,
-                        min_width=220,
-                        elem_id=f"sweep-values-{at}",
-                    )
-                )
-        with gr.Row():
-            by = words.make(
-                gr.Radio,
-                label="ui.sweep.by",
-                choices={"": "ui.sweep.auto", "loss": "ui.sweep.value.loss", "style": "ui.sweep.value.style"},
-                value="",
-                elem_id="sweep-by",
-            )
-            prune = words.make(
-                gr.Radio,
-                label="ui.sweep.prune",
-                choices={name: f"ui.sweep.rule.{name}" for name in _RULES},
-                value=_RULES[0],
-                elem_id="sweep-prune",
-            )
-            trials = words.make(
-                gr.Textbox,  # a browser shows an empty number as 0
-                label="ui.sweep.trials",
-                info="ui.sweep.trials_help",
-                max_lines=1,
-                max_length=6,
-                elem_id="sweep-trials",
-            )
-        estimate = gr.HTML(elem_id="sweep-told")
-        with gr.Row(elem_classes="actions"):
-            check = words.make(gr.Button, text="ui.sweep.check", min_width=150, elem_id="sweep-check")
-            start = words.make(gr.Button, text="ui.sweep.start", min_width=150, elem_id="sweep-start")
-    return SweepForm(tuple(settings), tuple(values), by, prune, trials, check, start, estimate)
+        @act(self.check.click, more=self.inputs, also=[self.estimate])
+        def foretell(query: RunsQuery, kind: str, session: RunsSession | None, *values: Any) -> dict[Any, Any]:
+            return {self.estimate: foretold(runs.find(query.open or "").config(), values, self.language)[1]}
+
+        @act(self.start.click, more=self.inputs, also=[self.estimate], mode="once")  # a second press begins no other
+        def start_sweep(query: RunsQuery, kind: str, session: RunsSession | None, *values: Any) -> dict[Any, Any]:
+            wanted, estimate = foretold(runs.find(query.open or "").config(), values, self.language)
+            if wanted is None:
+                return {self.estimate: estimate}
+            started = directory.create(wanted)
+            drive.drive_in_background(started)
+            changes = {self.estimate: "", card: gr.update(visible=True, open=True)}
+            return show(replace(query, open=None, sweep=started.id), kind, session, changes)
 
 
 def read(base: RunConfig, control_values: Sequence[Any]) -> SweepPlan:

@@ -12,24 +12,21 @@ from studio.errors import CompareError, StudioError
 from studio.evaluate.vote_pairs import MAX_PROMPTS, MAX_SEEDS, VotePairsRequest
 from studio.ui import ballot_views as views
 from studio.ui import jobs
-from studio.ui.failures import show_errors
-from studio.ui.frame import Frame
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.tabs.compare_events import after, settings_of
 from studio.ui.words import Words
 
 KIND = "vote pairs"
-QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 class VotePairsCard:
     """How many answers to make, and how far that is."""
 
     def __init__(self, words: Words):
-        """Build it inside the current tab."""
+        self.language = words.language
         with gr.Column(elem_classes="card") as self.block:
             words.heading("ui.pairs.title")
-            words.make(gr.HTML, text="ui.pairs.about", frame="<p>{}</p>")
+            words.paragraph("ui.pairs.about")
             with gr.Row(elem_classes="ask"):
                 whole = {"precision": 0, "minimum": 1, "min_width": 140, "scale": 1}
                 self.prompts = words.make(
@@ -38,22 +35,21 @@ class VotePairsCard:
                 self.seeds = words.make(
                     gr.Number, label="ui.pairs.seeds", value=4, maximum=MAX_SEEDS, elem_id="pairs-seeds", **whole
                 )
-                self.go = words.make(gr.Button, text="ui.pairs.go", min_width=160, scale=1, elem_id="pairs-go")
-                self.stop = words.make(
-                    gr.Button, text="ui.pairs.stop", interactive=False, min_width=90, scale=0, elem_id="pairs-stop"
+                self.go = words.button("ui.pairs.go", min_width=160, scale=1, elem_id="pairs-go")
+                self.stop = words.button(
+                    "ui.pairs.stop", interactive=False, min_width=90, scale=0, elem_id="pairs-stop"
                 )
             self.progress = gr.HTML(elem_id="pairs-progress")
 
-    def connect(self, head: CompareTab, frame: Frame) -> Any:
+    def connect(self, head: CompareTab) -> Any:
         """Connect the events; returns the one after which there are more pairs."""
-        language = frame.language
+        language = self.language
         outputs = [self.progress, self.go, self.stop]
 
         def state(progress: str, busy: bool) -> dict[Any, Any]:
             buttons = {self.go: gr.update(interactive=not busy), self.stop: gr.update(interactive=busy)}
             return {self.progress: progress, **buttons}
 
-        @show_errors(language)
         def make(prompts: float | None, seeds: float | None, *settings: Any) -> Iterator[dict[Any, Any]]:
             from studio import gpu
 
@@ -74,11 +70,7 @@ class VotePairsCard:
                 raise
             yield state(views.making(progress, language), busy=False)
 
-        def stop(run_id: str | None) -> None:
-            if run_id:
-                jobs.stop(run_id, KIND)
-
         inputs = [self.prompts, self.seeds, *head.settings]
-        making = self.go.click(make, inputs, outputs, concurrency_limit=None, **QUIET)
-        self.stop.click(stop, head.run, None, concurrency_limit=None, **QUIET)
+        making = self.go.click(make, inputs, outputs)
+        self.stop.click(jobs.stopper(KIND), head.run, None, concurrency_limit=None)
         return making
