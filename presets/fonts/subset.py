@@ -84,7 +84,7 @@ def main() -> None:
             version = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
             sheet.append(
                 f'@font-face {{ font-family: "{NAME}"; font-weight: {weight}; font-display: swap; '
-                f'src: url("assets/{path.name}?{version}") format("woff2"); unicode-range: {there}; }}\n'
+                f'src: url("{path.name}?{version}") format("woff2"); unicode-range: {there}; }}\n'
             )
             print(path.name, len(drawn), "characters", path.stat().st_size, "bytes")
     (FOLDER / "fonts.css").write_text("".join(sheet), encoding="utf-8")

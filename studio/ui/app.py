@@ -173,6 +173,7 @@ def _connect(
         chosen = {"value": preset} if preset in (presets.OWN, *presets.names()) else {}
         return {
             **show_run(following, curves.Settings(), log.Filter()),
+            **({} if following.run_id else {first.card: gr.skip()}),  # the page has come with it; it may be gone by now
             **train_tab.strip.render(following),
             **compare_tab.choose(None),
             frame.device: _device_name(language),

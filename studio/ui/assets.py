@@ -2,7 +2,8 @@
 
 Gradio's page finds out step by step what it needs: a script names the next ones, and each component its own, with its
 style sheet. That is 90 small files, six at a time, in five rounds. Here the page's head names the scripts, so that they
-come while the page is read, and one file holds all style sheets.
+come while the page is read, and one file holds all style sheets with the page's own, each rule of which Gradio would
+write twice into the page once its scripts run.
 
 The names are read from Gradio's scripts. Where those change, a page names less, and loads the rest as Gradio's does.
 """
@@ -61,8 +62,6 @@ def with_links(page: str) -> str:
     if theme_hash := _THEME.search(page):
         first.append(f'<link rel="preload" as="style" href="./theme.css?v={theme_hash[1]}">')
     page = page.replace("<script", "".join(first) + "<script", 1)
-    if not sheets:
-        return page
     last = [f'<link rel="stylesheet" crossorigin href="./assets/{_joined(tuple(sheets))}">']
     # Gradio adds no sheet for which there is a link; a browser loads none that is disabled
     last += [f'<link rel="stylesheet" disabled href="./assets/{name}">' for name in sheets]
@@ -84,7 +83,7 @@ _sheets: dict[str, bytes] = {}
 
 def _joined(names: tuple[str, ...]) -> str:
     """Return the name of the style sheet that holds these."""
-    content = b"\n".join(files()[name].read_bytes() for name in names)
+    content = b"\n".join([*(files()[name].read_bytes() for name in names), theme.css().encode()])
     name = f"page-{hashlib.sha256(content).hexdigest()[:8]}.css"
     _sheets[name] = content
     return name

@@ -10,6 +10,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from studio import runs
+
 _SEARCH = re.compile(
     r"function ([\w$]+)\(e,t\)\{if\(e\.id===t\)return e;"
     r"if\(e\.children\)for\(let n of e\.children\)\{let e=\1\(n,t\);if\(e\)return e\}return null\}"
@@ -72,6 +74,13 @@ _ANSWERS = re.compile(r"(submit_loop:for await\(let [\w$]+ of )([\w$]+\.data)\)"
 """Where Gradio takes the answers of an event, to draw each. `start.js` brings them into the order of all events."""
 _UNUSED = ("api_info", "api_info_as_input", "api_info_as_output", "example_inputs")
 """What the description of a component holds for a page about the API, which there is none of."""
+FIRST_VISIT = "hero"
+"""The id of what a page shows while there is no run: from its start, not once the server has been asked."""
+
+
+def is_first_visit() -> bool:
+    """Whether there is no run yet."""
+    return not runs.all_runs()
 
 
 @functools.cache
@@ -89,6 +98,9 @@ def prepare_pages() -> None:
         if not isinstance(value, dict) or "dependencies" not in value:
             return to_json(value)
         used = [{name: part[name] for name in part if name not in _UNUSED} for part in value["components"]]
+        for part in used:
+            if part["props"].get("elem_id") == FIRST_VISIT:
+                part["props"] = {**part["props"], "visible": is_first_visit()}
         return to_json({**value, "components": used}) + script
 
     templates.env.filters["toorjson"] = to_script

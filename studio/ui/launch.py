@@ -69,8 +69,6 @@ def settings(port: int | None = None, address: str = "127.0.0.1", share: bool = 
 def _appearance() -> dict[str, Any]:
     return {
         "theme": theme.theme(),
-        "css": theme.css(),
-        "head": theme.head(),
         "show_error": False,
         "footer_links": [],
         "run_history": False,

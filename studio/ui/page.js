@@ -182,7 +182,10 @@ const translate = () => document.querySelectorAll('.toast-message-text').forEach
 });
 let messages;  // the page ends above them
 const room = new ResizeObserver(([{target}]) => {
-  document.documentElement.style.setProperty('--messages', `${Math.ceil(target.getBoundingClientRect().height)}px`);
+  const height = `${Math.ceil(target.getBoundingClientRect().height)}px`;
+  if (height !== (document.documentElement.style.getPropertyValue('--messages') || '0px')) {  // all styles follow
+    document.documentElement.style.setProperty('--messages', height);
+  }
 });
 const makeRoom = () => {
   const now = document.querySelector('.toast-wrap');

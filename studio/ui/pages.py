@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from studio.i18n import LANGUAGES
-from studio.ui import assets
+from studio.ui import assets, browser_scripts
 
 LEVEL = 5
 """Of compression: a page of 750 KB is one of 75 KB, 3 s less on a slow link."""
@@ -45,7 +45,7 @@ class Pages:
         headers = Request(scope).headers
         is_compressed = "gzip" in headers.get("accept-encoding", "")
         address = scope["scheme"], scope.get("root_path"), scope["path"], scope["query_string"]
-        key = (*address, is_compressed, *map(headers.get, _DECIDING))
+        key = (*address, is_compressed, browser_scripts.is_first_visit(), *map(headers.get, _DECIDING))
         answer = self._pages.get(key)
         if answer is None:
             answer = await self._answer(scope, receive, is_compressed)

@@ -5,7 +5,9 @@ from pathlib import Path
 from gradio.themes import Base, sizes
 from gradio.themes.utils.colors import Color
 
-SHEETS = ("page.css", "compare.css", "recipe.css", "runs.css", "export.css")
+SHEETS = ("root.css", "page.css", "compare.css", "recipe.css", "runs.css", "export.css")
+_ABOVE = "html:not(.a.a.a)"
+"""What all but the first stand in: more specific than any rule of Gradio's, wherever that is loaded."""
 FONT_FOLDER = Path(__file__).parent / "fonts"
 """The page's font in parts, made by `presets/fonts/subset.py`, with its style sheet and license."""
 FONTS = (
@@ -179,12 +181,8 @@ def theme() -> Base:
     )
 
 
-def head() -> str:
-    """Return what stands in the page's head."""
-    sheet = (FONT_FOLDER / "fonts.css").read_text(encoding="utf-8")
-    return f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{sheet}</style>'
-
-
 def css() -> str:
-    """Return the page's own style sheets, joined."""
-    return "\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in SHEETS)
+    """Return the page's own style sheets, joined, with its fonts."""
+    fonts = (FONT_FOLDER / "fonts.css").read_text(encoding="utf-8")
+    root, *sheets = ((Path(__file__).parent / name).read_text(encoding="utf-8") for name in SHEETS)
+    return f"{fonts}\n{root}\n{_ABOVE} {{\n" + "\n".join(sheets) + "\n}\n"

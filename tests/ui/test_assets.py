@@ -1,5 +1,6 @@
 """What a page needs is named in its head, and comes from memory."""
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -7,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from studio.ui import assets
+from studio.ui import assets, theme
 
 
 def _loaded(page, address: str) -> list[str]:
@@ -46,17 +47,29 @@ def test_the_joined_sheet_holds_the_sheets_of_all_components(page_url):
     assert sheet.headers["content-type"].startswith("text/css")
     assert "immutable" in sheet.headers["cache-control"]
     assert all(assets.files()[name].read_text(encoding="utf-8") in sheet.text for name in names)
+    assert theme.css() in sheet.text
 
 
 def test_scripts_that_look_otherwise_leave_the_page_as_it_is(monkeypatch, tmp_path):
     (tmp_path / "core-12345678.js").write_text("export const nothing = 1;")
     monkeypatch.setattr(assets, "files", lambda: {path.name: path for path in tmp_path.iterdir()})
     assets._needed.cache_clear()
-    page = '<head><script>{"id":1,"type":"row"}</script></head>'
     try:
-        assert assets.with_links(page) == page
+        page = assets.with_links('<head><script>{"id":1,"type":"row"}</script></head>')
     finally:
         assets._needed.cache_clear()
+    start, _, rest = page.partition('<link rel="stylesheet" crossorigin href="./assets/')
+    own, _, end = rest.partition('">')
+    assert start + end == '<head><script>{"id":1,"type":"row"}</script></head>'
+    assert assets._content(own).decode() == theme.css()
+
+
+def test_what_cannot_stand_inside_of_another_rule_stands_in_the_first_sheet():
+    _, *sheets = ((Path(theme.__file__).parent / name).read_text(encoding="utf-8") for name in theme.SHEETS)
+    assert [re.findall(r"@(?!media)\w+|^(?:html|:root).*", sheet, re.MULTILINE) for sheet in sheets] == [[]] * len(
+        sheets
+    )
+    assert [sheet.count("{") - sheet.count("}") for sheet in sheets] == [0] * len(sheets)
 
 
 @pytest.mark.long

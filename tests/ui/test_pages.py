@@ -1,10 +1,14 @@
 """A page is made once, for each of its addresses, where all who may see it see the same."""
 
 import gzip
+import json
 
 import anyio
+import httpx
 import pytest
 
+from studio import runs
+from studio.config import RunConfig
 from studio.ui.pages import MOST_PAGES, Pages
 
 
@@ -67,3 +71,14 @@ def test_a_page_that_is_not_the_same_for_all_is_made_anew(app, keeps):
     pages = Pages(app, keeps)
 
     assert [_get(pages), _get(pages)] == ["visit 1", "visit 2"]
+
+
+def test_a_page_shows_a_first_visit_from_its_start_while_there_is_no_run(page_url):
+    def is_first_visit() -> bool:
+        _, _, config = httpx.get(page_url).text.partition("window.gradio_config = ")
+        parts = json.JSONDecoder().raw_decode(config)[0]["components"]
+        return next(part["props"]["visible"] for part in parts if part["props"].get("elem_id") == "hero")
+
+    assert is_first_visit()
+    runs.create(RunConfig())
+    assert not is_first_visit()

@@ -8,7 +8,7 @@ import gradio as gr
 
 from studio import presets
 from studio.i18n import text
-from studio.ui import preset_choices
+from studio.ui import browser_scripts, preset_choices
 from studio.ui.words import Words
 
 RECORDED = presets.FOLDER / "pictures" / "quickstart-answers.json"
@@ -21,7 +21,7 @@ class Hero:
     def __init__(self, words: Words):
         """Build the card inside the current Blocks, not yet visible: only a page without runs shows it."""
         self.language = words.language
-        with gr.Column(elem_classes="card", elem_id="hero", visible=False) as self.card:
+        with gr.Column(elem_classes="card", elem_id=browser_scripts.FIRST_VISIT, visible=False) as self.card:
             gr.HTML(_recorded(words.language))
             with gr.Row(elem_id="hero-ways"):
                 self.start = words.button("ui.hero.start", variant="primary", min_width=200)
