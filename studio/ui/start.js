@@ -26,7 +26,9 @@ window.fetch = (address, options = {}) => {
 
 // Gradio draws an event's answers one after another, and those of different events side by side: an answer that waited
 // for its event's earlier ones was drawn after a newer one of another event, whose values were lost. Here the answers of
-// an event come each in its turn among those of all events: when all that came before it are drawn.
+// an event come each in its turn among those of all events: when all that came before it are drawn. Several of an event
+// may come at once, and as many are waited for: with one at a time, the second would be seen after one of another event.
+const MOST_AT_ONCE = 32;
 let drawn = Promise.resolve();
 window.inTurn = async function* (answers) {
   const turns = [];
@@ -38,7 +40,7 @@ window.inTurn = async function* (answers) {
     drawn = new Promise(resolve => { end = resolve; });
     return {value, earlier, end};
   }));
-  receive();
+  for (let i = 0; i < MOST_AT_ONCE; i++) receive();
   let turn;
   try {
     while ((turn = await turns.shift())) {

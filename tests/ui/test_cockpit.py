@@ -86,7 +86,8 @@ def test_a_run_is_left_and_come_back_to(app, browser, finished_run, language):
     page = open_page(browser, app.url, language)
     tab("train")
 
-    # Preset, suggestions, verdict
+    # Preset, suggestions, verdict; the recipe is folded where a run is shown
+    page.locator("#setup .label-wrap").first.click()
     page.locator("#preset").get_by_role("radio").nth(2).check()
     name = page.get_by_label(say("config.name.title"))
     expect(name).not_to_have_value("long")

@@ -290,3 +290,40 @@ def test_an_answer_that_takes_long_to_draw_holds_back_no_earlier_one(app_in_brow
     page.wait_for_timeout(1000)
     expect(page.locator("#answer")).to_have_text("long")
     page.close()
+
+
+TWO_EVENTS = """async () => {
+    const event = () => {
+        const answers = [], waiting = [];
+        return {
+            fire: value => waiting.length ? waiting.shift()({value, done: false}) : answers.push(value),
+            next: () => answers.length
+                ? Promise.resolve({value: answers.shift(), done: false})
+                : new Promise(resolve => waiting.push(resolve)),
+            return: () => waiting.splice(0).forEach(resolve => resolve({done: true})),
+        };
+    };
+    const drawn = [];
+    const draw = async answers => {
+        for await (const answer of window.inTurn(answers)) {
+            await new Promise(resolve => setTimeout(resolve, answer === 1 ? 200 : 0));
+            drawn.push(answer);
+            if (answer > 3) return;
+        }
+    };
+    const [one, other] = [event(), event()];
+    const both = [draw(one), draw(other)];
+    await Promise.resolve();
+    [one, one, other, one, other].forEach((each, i) => each.fire(i + 1));
+    await Promise.all(both);
+    return drawn;
+}"""
+"""Two events as Gradio's client has them, whose answers come at once; the first takes long to draw."""
+
+
+def test_answers_that_come_at_once_are_drawn_in_their_order(app_in_browser, browser):
+    _, url = app_in_browser
+    page = browser.new_page()
+    page.goto(url)
+    assert page.evaluate(TWO_EVENTS) == [1, 2, 3, 4, 5]
+    page.close()
