@@ -1,5 +1,6 @@
 """What there is to compare: runs with an adapter, what a column can be, and what a run brings to it."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from studio.config import BUILTIN_MODEL, RunConfig
 from studio.errors import StudioError
 from studio.i18n import text
 from studio.runs import Run, State, checkpoints
+from studio.train import samples
 from studio.ui import views
 
 MIX = "mix"
@@ -81,14 +83,19 @@ def config_of(run_id: str | None) -> RunConfig | None:
 
 
 def held_out(run_id: str | None) -> list[str]:
-    """Return the prompts that a run was not trained on, for answers to be compared by."""
+    """Return prompts that a run was not trained on, for answers to be compared by: its list, else its pinned ones.
+
+    A pinned prompt of several turns, between which there are empty lines, is left out: it cannot be asked at once.
+    """
     from studio.data import prepare
 
-    config = config_of(run_id)
-    try:
-        return prepare.held_out(config.evaluation.prompts) if config else []
-    except StudioError:  # the data set of an old run is gone: there is nothing to offer
+    run = runs.try_find(run_id)
+    if run is None:
         return []
+    with contextlib.suppress(StudioError, OSError):  # the data set of an old run may be gone
+        if listed := prepare.held_out(run.config().evaluation.prompts):
+            return listed
+    return [prompt for prompt in samples.read(run).prompts if "\n\n" not in prompt]
 
 
 def saved_of(run_id: str | None) -> list[comparison_history.SavedComparison]:

@@ -8,7 +8,7 @@ from studio.config import RunConfig
 from studio.runs import State
 from studio.train import samples
 from studio.train.samples import Answer, Frame, SampleTimeline
-from studio.ui import following, strip_views
+from studio.ui import comparable, following, strip_views
 from studio.ui.following import Following
 from studio.ui.strip_views import Place
 from studio.ui.tabs import strip
@@ -100,6 +100,26 @@ def test_the_newest_frame_is_followed_unless_the_scrubber_was_moved(run):
     moved = made.render(now, strip.place_of(1, (run.id, 0), now))
     assert (moved[made.at]["value"], moved[made.at]["maximum"]) == (0, 2)
     assert "넓다" in moved[made.answers]
+
+
+def test_until_the_base_has_answered_the_card_says_what_will_be_here(home):
+    made = runs.create(RunConfig())
+    made.append(
+        samples.FILE, samples.SamplingStarted(prompts=STRIP.prompts, every=20, tokens=9).model_dump_json() + "\n"
+    )
+    made.enter(State.TRAINING, step=1, total=60)
+
+    strip_card = card()
+    assert "right after the first step" in strip_card.render(following.follow(made.id))[strip_card.answers]
+
+
+def test_pinned_prompts_are_offered_for_comparing_but_not_those_of_several_turns(run):
+    assert comparable.held_out(run.id) == list(STRIP.prompts)
+
+    several = runs.create(RunConfig())
+    pinned = samples.SamplingStarted(prompts=("Ahoy?", "Ahoy?\n\nAye.\n\nWhere to?"), every=20, tokens=9)
+    several.append(samples.FILE, pinned.model_dump_json() + "\n")
+    assert comparable.held_out(several.id) == ["Ahoy?"]
 
 
 def test_another_run_begins_at_its_newest_frame(run):

@@ -107,5 +107,5 @@ def _state(following: Following) -> str:
     """Say why there is no frame."""
     if following.run_id is None:
         return "none"
-    waits = following.alive and not (following.status and following.status.step)
+    waits = following.alive and (_strip(following).prompts or not (following.status and following.status.step))
     return "waiting" if waits else "missing"
