@@ -16,6 +16,7 @@ from studio import presets, runs
 from studio.config import MappingConfig, RunConfig, SourceConfig
 from studio.data import prepare
 from studio.i18n import text
+from studio.train import suggest
 from studio.ui import data_state, launch, templates
 from studio.ui.form import MAPPING
 from studio.ui.tabs.data import DataTab
@@ -317,6 +318,32 @@ def quickstart(preset, monkeypatch):
 def quickstart_url(quickstart, page_with):
     """The address of a page with the quickstart loaded."""
     return page_with(quickstart)
+
+
+def test_suggestions_for_own_rows_are_applied_where_the_form_changes_while_they_are_looked_for(
+    quickstart_url, browser, tmp_path, monkeypatch
+):
+    begun, go_on, look = threading.Event(), threading.Event(), suggest.suggest
+
+    def search(*args):
+        begun.set()
+        return go_on.wait(60) and look(*args)
+
+    monkeypatch.setattr(suggest, "suggest", search)
+    page = open_page(browser, quickstart_url, "en-US", rows=239)
+    rows = "".join(f"Which number {n}?,The answer to number {n}.\n" for n in range(60))
+    (tmp_path / "own.csv").write_text("question,answer\n" + rows, encoding="utf-8")
+    page.get_by_text(text("config.data.source.kind.options.file"), exact=True).first.click()
+    page.locator("#upload input[type=file]").set_input_files(tmp_path / "own.csv")
+    page.get_by_role("button", name=text("ui.data.continue")).click()
+    assert begun.wait(60)
+    page.get_by_label(text("config.lora.r.title"), exact=True).fill("7")
+    page.wait_for_timeout(1500)
+    go_on.set()
+
+    expect(page.locator("#suggest-said")).to_contain_text("Applied")
+    expect(page.locator("#suggested")).to_be_hidden()
+    assert page.errors == []
 
 
 @pytest.mark.long

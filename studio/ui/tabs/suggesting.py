@@ -3,6 +3,7 @@
 While the list is open it is about the form as it is: when that changes, suggestions are looked for again.
 """
 
+import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,8 @@ class _Search:
     config: RunConfig
     fetch: bool
     """Whether rows of the Hub that are not here may be got: somebody has pressed the button."""
+    applies: bool
+    """Whether the suggestions are applied at once."""
 
 
 class SuggestCard:
@@ -54,6 +57,8 @@ class SuggestCard:
         """The settings that the advice is about; None when they could not be read."""
         self.before = gr.State(None)
         """The settings before the suggestions were applied; None when they were not."""
+        self.again = gr.State(None)
+        """Changes when suggestions that are to be applied at once have to be looked for again."""
         self.outputs = components(self)
 
     def render(self, advice: Advice | Message, unwanted: Collection[str]) -> dict[Any, Any]:
@@ -101,11 +106,9 @@ class SuggestCard:
 
         @view(self.advice, self.config_of_advice, self.before)
         def apply_first(request: gr.Request, base: RunConfig, *values: Any) -> Iterator[dict[Any, Any]]:
-            for updates in search(values, base, (), request, unlike=None, fetch=False):
-                yield updates
-            advice = updates.get(self.advice)
-            if isinstance(advice, Advice) and advice.suggestions:
-                yield apply(request, advice, list(advice.settings()), base, *values)
+            running = scanning.subject(_SLOT.of(request))
+            unlike = running.config if running and running.applies else None
+            yield from search(values, base, (), request, unlike, applies=True)
 
         @view(self.advice, self.config_of_advice, self.before)
         def keep_up(
@@ -122,6 +125,9 @@ class SuggestCard:
             if running is None and (advice is None or before is not None):
                 yield {self.status: gr.skip()}
                 return
+            if running is not None and running.applies:
+                yield {self.again: time.time_ns()}
+                return
             unwanted = {each.path for each in advice.suggestions} - {*chosen} if isinstance(advice, Advice) else ()
             config_on_page = None if isinstance(advice, Message) else config_of_advice  # the block may be gone
             unlike = running.config if running else config_on_page
@@ -133,11 +139,12 @@ class SuggestCard:
             unwanted: Collection[str],
             request: gr.Request,
             unlike: RunConfig | None,
-            fetch: bool,
+            fetch: bool = False,
+            applies: bool = False,
         ) -> Iterator[dict[Any, Any]]:
             """Look for suggestions, if the form is `unlike` these settings; those for `unwanted` paths are not ticked.
 
-            Rows of the Hub that are not here are only got with `fetch`.
+            See `_Search` for the rest.
             """
             session = _SLOT.of(request)
             try:
@@ -150,7 +157,7 @@ class SuggestCard:
                 yield {self.status: gr.skip()}
                 return
             work = scanning.begin(
-                session, lambda on_progress: _suggest(config, fetch, on_progress), _Search(config, fetch)
+                session, lambda on_progress: _suggest(config, fetch, on_progress), _Search(config, fetch, applies)
             )
             yield self._busy(True)
             for share in scanning.follow(session, work):
@@ -159,7 +166,10 @@ class SuggestCard:
                 yield {**self._busy(False), **self._closed()}
             else:
                 advice = work.result if work.error is None else message_of(work.error)
-                yield {**self._busy(False), **self.render(advice, unwanted), self.config_of_advice: config}
+                updates = {**self._busy(False), **self.render(advice, unwanted), self.config_of_advice: config}
+                if applies and isinstance(advice, Advice) and advice.suggestions:
+                    updates |= apply(request, advice, list(advice.settings()), base, *values)
+                yield updates
 
         def apply(request: gr.Request, advice: Any, chosen: list[str], base: RunConfig, *values: Any) -> dict[Any, Any]:
             if not isinstance(advice, Advice):
@@ -195,7 +205,8 @@ class SuggestCard:
         inputs = [self.advice, self.chosen, frame.base, *form.components]
         self.apply.click(apply, inputs, whole)
         self.undo.click(undo, [self.advice, self.before], whole)
-        own.change(apply_first, frame.config_inputs, whole)
+        starts = [own.change, self.again.change]
+        gr.on(starts, apply_first, frame.config_inputs, whole, trigger_mode="multiple")  # the last one counts
         self.close.click(close, None, self.outputs)
 
 
