@@ -9,6 +9,7 @@ import platform
 import random
 import re
 import socket
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -194,9 +195,29 @@ def free_memory_each(base_bytes: Mapping[int, float] = MappingProxyType({})) -> 
 
 def release_memory() -> None:
     """Return the process's free memory to the system, so that later allocations can be measured (glibc only)."""
-    gc.collect()
+    collect_garbage()
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def collect_garbage() -> None:
+    """Free what nothing but itself refers to, such as a model whose training has failed.
+
+    While another thread collects, `gc.collect` returns at once and frees nothing: it is called again then.
+    """
+    own_thread, is_collected = threading.get_ident(), threading.Event()
+
+    def note(phase: str, about: dict[str, int]) -> None:
+        if phase == "stop" and about["generation"] == 2 and threading.get_ident() == own_thread:
+            is_collected.set()
+
+    gc.callbacks.append(note)
+    try:
+        gc.collect()
+        while not is_collected.wait(0.01):
+            gc.collect()
+    finally:
+        gc.callbacks.remove(note)
 
 
 def free_memory_of_cards() -> list[int]:

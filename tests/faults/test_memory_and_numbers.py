@@ -12,6 +12,7 @@ from trl import SFTTrainer
 
 from studio import gpu
 from studio.job import Job
+from studio.model.hardware import collect_garbage
 from studio.runs import State, checkpoints
 from studio.train.packed_trainer import PackedTrainer
 from tests.faults.conftest import weights
@@ -30,7 +31,7 @@ def test_out_of_memory_frees_the_model_and_the_next_run_starts(config, undisturb
         return real(self, model, *args, **kwargs)
 
     monkeypatch.setattr(PackedTrainer, happens_in, step)
-    gc.collect()
+    collect_garbage()
     before = weakref.WeakSet(_adapted_models())  # those of other tests of this process
     run = gpu.thread().start_run(config)
     assert wait_until_over(run) is State.FAILED
@@ -39,7 +40,7 @@ def test_out_of_memory_frees_the_model_and_the_next_run_starts(config, undisturb
     assert "ran out of memory" in what
     assert todo.index("batch size") < todo.index("checkpointing") < todo.index("maximum length")
     assert gpu.thread().submit(Job(lambda *given: None)).done.wait(60)  # the thread has left the run
-    gc.collect()
+    collect_garbage()
     assert len(seen) > 1
     assert [reference() for reference in seen if reference() is not None] == []
     assert [model for model in _adapted_models() if model not in before] == []

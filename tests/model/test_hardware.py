@@ -1,11 +1,17 @@
 """What is set for the whole process."""
 
+import gc
 import os
 import platform
 import subprocess
 import sys
+import threading
+import time
+import weakref
 
 import pytest
+
+from studio.model import hardware
 
 PASSES = """
 import resource, sys
@@ -35,3 +41,25 @@ def test_freed_memory_is_kept_for_the_next_pass_until_it_is_given_back():
     (kept, given_back), (anew, _) = faults("prepared"), faults("plain")
     assert kept < anew / 4
     assert given_back > 8  # huge pages of 2 MB would be sixteen
+
+
+def test_garbage_is_freed_although_another_thread_is_collecting():
+    begun = threading.Event()
+
+    class Garbage:
+        def __init__(self):
+            self.itself = self
+
+    class Slow(Garbage):
+        def __del__(self):
+            begun.set()
+            time.sleep(0.5)
+
+    Slow()
+    other = threading.Thread(target=gc.collect)
+    other.start()
+    assert begun.wait(10)
+    left = weakref.ref(Garbage())
+    hardware.release_memory()
+    assert left() is None
+    other.join()
