@@ -2,6 +2,8 @@
 
 import json
 import re
+import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ from studio.errors import ModelError
 from studio.generation import generate
 from studio.i18n import text
 from studio.style import prompted_store
+from studio.ui import comparable
 from studio.ui.tabs import compare_events
 
 pytestmark = pytest.mark.timeout(900)  # beside other work on the machine
@@ -109,6 +112,26 @@ class Session:
             expect(slide.locator(f".shown.{side}")).to_be_visible()
         self.page.keyboard.press("Escape")
         expect(self.at("dialog.stage")).to_be_hidden()
+
+
+def test_what_is_typed_while_the_first_prompt_is_chosen_stays(page_url, browser, finished_run, monkeypatch):
+    begun, go_on, held_out = threading.Event(), threading.Event(), comparable.held_out
+
+    def slowly(run_id):
+        if sys._getframe(1).f_code.co_name == "answer_first":
+            begun.set()
+            go_on.wait(60)
+        return held_out(run_id)
+
+    monkeypatch.setattr(comparable, "held_out", slowly)
+    one = Session(browser, page_url, "en")
+    assert begun.wait(60)
+    one.at("#prompt textarea").fill("Mine")
+    go_on.set()
+    expect(one.at("#held-out input:checked")).to_have_count(1)
+    expect(one.at("#answer-after")).to_contain_text(held_out(finished_run.id)[0])
+    expect(one.at("#prompt textarea")).to_have_value("Mine")
+    assert one.errors == []
 
 
 def test_compare_strength_scoreboard_vote_and_card(page_url, browser, finished_run):

@@ -26,6 +26,8 @@ from studio.ui.tabs.prompted_base import PROMPTED
 from studio.ui.words import merged
 
 KIND = "compare"
+_UNLESS_TYPED = "(chosen, typed) => typed || chosen || ''"
+"""What is typed while the first prompt is being chosen stays."""
 _IS_OPEN = """(_, ...rest) => {
   const tab = document.querySelector('#tabs [role=tab][data-tab-id=compare]');
   return [tab?.getAttribute('aria-selected') === 'true', ...rest];
@@ -114,7 +116,7 @@ def connect(tab: CompareTab) -> tuple[list[Any], Callable[..., Any]]:
         if last is not None or prompt or not prompts or jobs.busy(request, KIND):
             yield gr.skip()
             return
-        yield {tab.prompt: prompts[0], tab.held_out: prompts[0]}
+        yield {tab.held_out: prompts[0]}
         yield from compare(request, view, prompts[0], run_id, *rest)
 
     def ask_on(view: View, last: Comparison | None, follow: str, request: gr.Request) -> Iterator[dict[Any, Any]]:
@@ -186,6 +188,7 @@ def connect(tab: CompareTab) -> tuple[list[Any], Callable[..., Any]]:
     gr.on(changes, None, tab.request_controls, None, js=tabs.STALE)
     ends = (done, [tab.last, tab.run], [tab.go, tab.stop, tab.follow, tab.follow_go])
     tab.held_out.input(lambda chosen: chosen or gr.skip(), tab.held_out, tab.prompt)
+    tab.held_out.change(None, [tab.held_out, tab.prompt], tab.prompt, js=_UNLESS_TYPED)
     compare_inputs = [tab.view, tab.prompt, *tab.settings, *tab.columns]
     streams = [gr.on([tab.go.click, tab.prompt.submit], compare, compare_inputs, tab.of_answers, api_name="compare")]
     on = [tab.view, tab.last, tab.follow]
@@ -212,7 +215,7 @@ def connect(tab: CompareTab) -> tuple[list[Any], Callable[..., Any]]:
 
     def answer_after(event: Any, on_screen: gr.State) -> Any:
         inputs = [is_open, on_screen, tab.last, *compare_inputs]
-        outputs = [*tab.of_answers, tab.prompt, tab.held_out]
+        outputs = [*tab.of_answers, tab.held_out]
         answering = event.then(answer_first, inputs, outputs, js=_IS_OPEN)
         answering.then(*ends)
         return answering
