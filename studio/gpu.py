@@ -19,13 +19,13 @@ from typing import Any
 from studio import gpu_slices, job_slices, locks, runs
 from studio.compare.columns import CompareRequest, EvaluationRequest, MixRequest
 from studio.config import RunConfig
-from studio.errors import DeviceError, RunError, StudioError
+from studio.errors import DeviceError, RunError
 from studio.evaluate.vote_pairs import VotePairsRequest
 from studio.export.request import ExportRequest
 from studio.files import home, shared_folder
 from studio.generation.base_answers import PromptsRequest
 from studio.generation.job_context import JobContext
-from studio.i18n import message
+from studio.i18n import Message, message
 from studio.job import Job, Work, as_studio_error, busy_error, log_to
 from studio.model import estimate, libraries, load, processes
 from studio.model.adapter import ModelHost
@@ -323,7 +323,7 @@ class GpuThread:
             run.note(message("log.device_lost"), "warning")
             run.enter(State.PAUSED)
             return
-        failure: StudioError | None = None
+        failure: Message | None = None  # not the error, whose traceback holds the model
         with log_to(run.log), estimate.device_in_use:
             try:
                 with load.examined_meanwhile(run.config().model):
@@ -338,10 +338,10 @@ class GpuThread:
                     train(run, self._host, self._run_interactive, open_meter=open_meter, **settings)
             except BaseException as error:  # also a panic in native code
                 log.error("run %s failed\n%s", run.id, traceback.format_exc())
-                failure = distributed.failure_cause(run, as_studio_error(error))
-        if failure:  # outside of the handler, where the traceback no longer holds the model
+                failure = distributed.failure_cause(run, as_studio_error(error)).message
+        if failure:  # outside of the handler, whose error holds it too
             self._host.release()
-            run.enter(State.FAILED, error=failure.message)
+            run.enter(State.FAILED, error=failure)
         else:
             release_memory()  # of the passes; the base stays
 
