@@ -6,6 +6,7 @@ from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from studio.compare.column_loading import LoadedColumns, load_columns
 from studio.compare.columns import BASE, Column
@@ -59,7 +60,7 @@ class Engine:
         self._active: list[Row] = []
         self._wake = threading.Event()
         self._has_job = self._is_closed = False
-        self._joins: tuple[Any, bool] = (None, False)
+        self._joins: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()  # by the base, which it must not keep
         self.notes: list[Message] = []
         """What is done in another way than expected, and why; known after `load`."""
 
@@ -198,10 +199,11 @@ class Engine:
             return bool(self._pending)
 
     def _can_join(self, host: ModelHost) -> bool:
-        if self._joins[0] is not host.loaded:
+        base = host.loaded.model
+        if base not in self._joins:
             pad = host.loaded.tokenizer.pad_token_id
-            self._joins = host.loaded, can_join(lambda: host.peft or host.loaded.model, pad)
-        return self._joins[1]
+            self._joins[base] = can_join(lambda: host.peft or host.loaded.model, pad)
+        return self._joins[base]
 
     def _admit(self, columns: "_Columns", decoder: Decoder) -> None:
         """Let calls join that there is room for, in the order in which they came."""

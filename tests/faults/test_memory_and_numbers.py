@@ -18,7 +18,6 @@ from studio.train.packed_trainer import PackedTrainer
 from tests.faults.conftest import weights
 
 
-@pytest.mark.long  # among all others it fails now and then, for a reason that is not known: `_referrers` may tell
 @pytest.mark.parametrize("happens_in", ["training_step", "prediction_step"])
 def test_out_of_memory_frees_the_model_and_the_next_run_starts(config, undisturbed, monkeypatch, happens_in):
     real = getattr(PackedTrainer, happens_in)

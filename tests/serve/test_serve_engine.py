@@ -1,6 +1,7 @@
 """The endpoint's engine: its answers are Compare's, token for token, whoever shares the batch."""
 
 import threading
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,8 @@ from studio import gpu
 from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest
 from studio.data.conversation import Turn
 from studio.errors import StudioError
+from studio.job import Job
+from studio.model.hardware import collect_garbage
 from studio.serve.batch import Batch, can_join
 from studio.serve.decoder import Progress, _held_back
 from studio.serve.engine import Call, Engine, Limits
@@ -205,6 +208,18 @@ def test_calls_are_refused_while_a_run_is_trained(engine, tiny_and_pirate):
     assert run.status().state == "finished"
 
     wait_until_free()
+    assert Answer(engine, "tiny", PROMPTS[0]).wait().ids
+
+
+def test_the_engine_keeps_no_model_that_the_device_is_to_be_free_of(engine):
+    Answer(engine, "tiny", PROMPTS[0]).wait()
+    bases = []
+    gpu.thread().submit(Job(lambda job: bases.append(weakref.ref(job.host.loaded.model)))).done.wait(60)
+
+    gpu.thread().submit(Job(lambda job: None), exclusive=True).done.wait(60)  # the models are released first
+    wait_until_free()
+    collect_garbage()
+    assert [base() for base in bases] == [None]
     assert Answer(engine, "tiny", PROMPTS[0]).wait().ids
 
 
