@@ -238,7 +238,7 @@ class GpuThread:
         return free_memory_each(self._host.base_bytes)
 
     def close(self) -> None:
-        """Pause the current run and the queued ones, which can be resumed, and wait until the thread has ended."""
+        """Pause the current run and the queued ones, which can be resumed; wait for the end, and free the device."""
         with self._starting:  # no run is between the queue and the thread then
             self._closing.set()
             for waiting in self._queued_runs():
@@ -285,6 +285,8 @@ class GpuThread:
         with contextlib.suppress(queue.Empty):
             while True:
                 self._interactive.get_nowait().refuse(DeviceError("device.closing"))
+        if self._host.loaded is not None:  # where a page is opened again in the same process, as in a notebook
+            self._host.release()
 
     def _run_exclusive(self, job: Job) -> None:
         try:

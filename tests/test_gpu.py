@@ -3,6 +3,7 @@
 import contextlib
 import threading
 import time
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from studio.compare.columns import CompareRequest, EvaluationRequest
 from studio.config import GenerationConfig
 from studio.errors import DeviceError, RunError
 from studio.generation import generate
+from studio.job import Job
 from studio.model import hardware, probe
 from studio.runs import State
 
@@ -273,3 +275,16 @@ def test_a_base_that_was_trained_on_without_a_probe_is_loaded_anew_for_a_proof(t
         assert gpu.thread()._host.loaded is not trained_on
     finally:
         gpu.shutdown()
+
+
+def test_a_thread_that_was_closed_keeps_no_model(finished_run):
+    thread = gpu.thread()
+    request = CompareRequest(finished_run.id, ("What is 3?",), GenerationConfig(max_new_tokens=2))
+    thread.compare(request, keep=False).result()
+    bases = []
+    thread.submit(Job(lambda job: bases.append(weakref.ref(job.host.loaded.model)))).done.wait(60)
+    assert bases[0]() is not None
+
+    gpu.shutdown()
+    hardware.collect_garbage()
+    assert bases[0]() is None

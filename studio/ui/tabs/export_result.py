@@ -99,7 +99,7 @@ class ExportResult:
             exporting.push(run_of(run_id).id, export, target)
             return {**show(run_id, kind, wanted), self.token: ""}
 
-        def say_packing(run_id: str | None, kind: Kind) -> str:
+        def show_packing(run_id: str | None, kind: Kind) -> str:
             return self._hint("ui.export.packing", size=size(saved_export(run_id, kind).bytes))
 
         def pack(run_id: str | None, kind: Kind) -> dict[Any, Any]:
@@ -111,7 +111,7 @@ class ExportResult:
         sent = [*chosen, self.repository, self.public, self.token]
         sends = [self.push.click, self.repository.submit]
         gr.on(sends, push, sent, [*outputs, self.token], concurrency_limit=None)
-        packing = self.download.click(say_packing, chosen[:2], self.packing)
+        packing = self.download.click(show_packing, chosen[:2], self.packing)
         packing.success(pack, chosen[:2], [self.packing, *self._zip.outputs], concurrency_limit=None)
 
     def _hint(self, key: str, **values: Any) -> str:

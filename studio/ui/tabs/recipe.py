@@ -149,7 +149,7 @@ class Recipe:
             except StudioError:
                 return None
 
-        def say_changes(
+        def show_changes(
             base: RunConfig, preset: str | None, text: str, written: str, notes: Any, *values: Any
         ) -> dict[Any, Any]:
             config = _read(values, base)
@@ -193,7 +193,7 @@ class Recipe:
         outputs = [self.changed, *self.text.of_form]
         gr.on([*events, self.preset.change], None, None, None, js=_SETTLED)
         asks = [self.settled.click, *([card.tab.select] if card.tab else [])]
-        changed = gr.on(asks, say_changes, inputs, outputs, trigger_mode="always_last")
+        changed = gr.on(asks, show_changes, inputs, outputs, trigger_mode="always_last")
         card.connect(frame, self.model.token, changed)
         self.search.change(find, self.search, self.matches)
         self.text.connect(frame, take, [*filled, self.preset])

@@ -116,7 +116,7 @@ class SettingsText:
         def edited(text: str, written: str) -> str:
             return views.paragraph(message("ui.recipe.yaml_edited"), language, "hint") if text != written else ""
 
-        def say_copied() -> str:
+        def show_copied() -> str:
             return views.paragraph(message("ui.recipe.copied"), language, "good")
 
         whole = list(dict.fromkeys([*filled, *self.of_form]))
@@ -127,7 +127,7 @@ class SettingsText:
         self.discard.click(discard, frame.config_inputs, text_outputs, cancels=[typed])
         self.upload.upload(receive, [self.upload], whole)
         self.download.click(None, self.text, None, js=_DOWNLOAD)
-        self.copy.click(say_copied, None, self.copied, js=_COPY)
+        self.copy.click(show_copied, None, self.copied, js=_COPY)
 
 
 def _note(notes: Sequence[Message], language: str) -> str:
