@@ -99,7 +99,7 @@ def create(engine: Engine, keys: Collection[str], hosts: Collection[str] | None 
         wanted = parse(ChatRequest, await _body(request, engine.limits.body_bytes))
         served = engine.catalogue.resolve(wanted.model)
         turns = wanted.turns()
-        left_out = {"messages": 0, "tools": len(wanted.tools or ())}
+        left_out = {"messages": 0, "tools": len([*(wanted.tools or ()), *(wanted.functions or ())])}
         if served.rewrites:  # each text is rewritten by itself
             left_out["messages"] = len(turns) - 1
             turns = (Turn("user", served.prompt(turns[-1].content)),)

@@ -106,7 +106,10 @@ class ChatRequest(_Request):
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     max_completion_tokens: int | None = None
     tools: list[Any] | None = None
+    functions: list[Any] | None = None
+    """The tools of older clients, with `function_call`."""
     tool_choice: Literal["auto", "none"] | None = None
+    function_call: Literal["auto", "none"] | None = None
     """A tool that must be called is refused. Those that may be are not shown to the model, which was not trained on
     them and answers in words; chat programs send theirs with each message."""
 

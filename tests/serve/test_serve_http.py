@@ -152,6 +152,7 @@ def test_a_text_is_rewritten_by_itself_with_the_prompt_of_the_training(serve, ti
         ({"stop": [""]}, 400, "stop", None),
         ({"n": 2}, 400, "n", None),
         ({"tools": [TOOL], "tool_choice": "required"}, 400, "tool_choice", None),
+        ({"functions": [TOOL], "function_call": {"name": "now"}}, 400, "function_call", None),
         ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "now"}}}, 400, "tool_choice", None),
         ({"temprature": 1}, 400, "temprature", None),
     ],
@@ -171,14 +172,15 @@ def test_what_asks_for_nothing_is_taken(serve):
     assert post(serve(), {"model": "tiny", "messages": ASK, **harmless}).status_code == 200
 
 
-@pytest.mark.parametrize("choice", [{}, {"tool_choice": "auto"}, {"tool_choice": "none"}])
+@pytest.mark.parametrize("choice", [{}, {"tool_choice": "auto"}, {"tool_choice": "none"}, {"function_call": "auto"}])
 def test_tools_that_may_be_called_are_left_out_and_counted(serve, choice):
     """Chat programs (Open WebUI) send their tools with each message."""
     server = serve()
     asked = {"model": "tiny", "messages": ASK, "max_tokens": 8}
     without = post(server, asked)
 
-    answers = [post(server, {**asked, "tools": [TOOL, TOOL], **choice, "stream": stream}) for stream in (False, True)]
+    tools = {"functions" if "function_call" in choice else "tools": [TOOL, TOOL], **choice}
+    answers = [post(server, {**asked, **tools, "stream": stream}) for stream in (False, True)]
 
     assert [answer.status_code for answer in answers] == [200, 200]
     assert [answer.headers["x-restyle-left-out"] for answer in answers] == ["2 tools", "2 tools"]
